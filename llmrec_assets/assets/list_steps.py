@@ -1,0 +1,122 @@
+"""How the lists of stage 6 are made from whoever serves.
+
+Imports torch: assets import this module in their bodies only.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llmrec_assets.assets import model_steps
+from llmrec_assets.core.lists import Lists, ListSettings, list_id, make_lists
+from llmrec_assets.core.ranking import Scorer
+from llmrec_assets.core.sequences import Sequences
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.publisher import SCHEMA, Publisher
+from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql.training_data import TrainingData
+
+if TYPE_CHECKING:
+    from llmrec_assets.assets.s6_recommendations import RecommendationsConfig
+
+
+@dataclass(frozen=True)
+class PublishedLists:
+    """A written but not yet published file of lists."""
+
+    partial: Path
+    model_version: str
+    users: int
+    sources: dict[str, int]
+
+    def metadata(self) -> dict[str, Any]:
+        """What the materialisation shows of it."""
+        return {
+            "model_version": self.model_version,
+            "users": self.users,
+            "rows_by_source": self.sources,
+        }
+
+
+def make(
+    decision: dict[str, Any],
+    users: list[str],
+    config: "RecommendationsConfig",
+    warehouse: Warehouse,
+    arrays: Arrays,
+    registry: Registry,
+    publisher: Publisher,
+) -> PublishedLists:
+    """Write the lists of all `users` (ids in order) to a partial file."""
+    scorer, version, data, source = serving_scorer(decision, warehouse, arrays, registry)
+    settings = ListSettings(config.top_k, config.exclude_seen, config.exploration, config.seed)
+    sequences = with_users(data, users)
+    ids = [list_id(user, version, data.through, settings) for user in users]
+    names = {"users": np.array(users), "items": np.array(data.items), "lists": np.array(ids)}
+    now, sources = datetime.now(UTC).replace(tzinfo=None), Counter()
+    with publisher.partial() as (path, writer):
+        for block in make_lists(scorer, sequences, ids, settings):
+            table = _table(block, names, source, version, now)
+            sources.update(table["source"].to_pylist())
+            writer.write_table(table)
+    return PublishedLists(path, version, len(users), dict(sorted(sources.items())))
+
+
+def serving_scorer(
+    decision: dict[str, Any], warehouse: Warehouse, arrays: Arrays, registry: Registry
+) -> tuple[Scorer, str, TrainingData, str]:
+    """(scorer fitted on all events, its version, the data it reads, the source of its rows)."""
+    if decision["kind"] == "model":
+        package = registry.load(decision["served"])
+        info = package.info
+        inputs = model_steps.read_inputs(
+            warehouse, arrays, info.scaling, ("final",), info.statistics_version
+        )
+        scorer = model_steps.scorer_of(package, "final", inputs.final)
+        return scorer, info.version, inputs.final, "model"
+    data = model_steps.read_inputs(warehouse, arrays, "z-score", ("final",)).final
+    scorer = model_steps.baselines(data, data.sequences.offsets[1:])[decision["served"]]
+    return scorer, f"{decision['served']}-{data.fingerprint[:8]}", data, "fallback"
+
+
+def with_users(data: TrainingData, users: list[str]) -> Sequences:
+    """The sequences of `users`, a superset of the data's users in the same order of ids."""
+    known = set(data.users)
+    lengths = np.zeros(len(users), dtype=np.int64)
+    lengths[[user in known for user in users]] = np.diff(data.sequences.offsets)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Sequences(**{**vars(data.sequences), "offsets": offsets})
+
+
+def _table(
+    block: Lists, names: dict[str, np.ndarray], source: str, version: str, now: datetime
+) -> pa.Table:
+    sources = np.where(block.explored, "exploration", np.where(block.repeated, "fallback", source))
+    n = len(block.users)
+    return pa.table(
+        {
+            "list_id": names["lists"][block.users],
+            "user_id": names["users"][block.users],
+            "rank": block.ranks,
+            "item_id": names["items"][block.codes - 1],
+            "score": block.scores,
+            "probability": block.probabilities,
+            "propensity": block.propensities,
+            "source": sources,
+            "model_version": pa.array([version] * n, pa.string()),
+            "generated_at": pa.array([now] * n, pa.timestamp("us")),
+        },
+        schema=SCHEMA,
+    )
+
+
+def read_list(path: Path, user_id: str) -> pa.Table:
+    """One user's published list; empty for an unknown user."""
+    return pq.read_table(path, filters=[("user_id", "=", user_id)])

@@ -1,0 +1,299 @@
+"""The steps between warehouse, core and registry that stages 5 and 6 share.
+
+Imports torch: assets import this module in their bodies only.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from llmrec_assets import core
+from llmrec_assets.assets import plots
+from llmrec_assets.core.baselines import DecayedMarkov, Popularity
+from llmrec_assets.core.checkpoints import load, realign, state
+from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.networks.scoring import NetworkScorer
+from llmrec_assets.core.ranking import Scorer
+from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot
+from llmrec_assets.core.splits import global_time_split, leave_one_out
+from llmrec_assets.core.training import EpochReport, Fitted, NothingToLearn, fit
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
+from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s2_sequences as sequences_sql
+from llmrec_assets.sql import s3_embeddings as embeddings_sql
+from llmrec_assets.sql import training_data
+from llmrec_assets.sql.s2_tables import VALUE_STATISTICS
+from llmrec_assets.sql.training_data import Scaling, TrainingData
+
+Fit = Literal["evaluation", "global", "final"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one training or scoring run reads."""
+
+    data: dict[Fit, TrainingData]
+    encoder: str
+    statistics_version: str
+    scaling: Scaling
+
+    @property
+    def final(self) -> TrainingData:
+        """All events, scaled by the statistics of all events."""
+        return self.data["final"]
+
+
+def read_inputs(
+    warehouse: Warehouse,
+    arrays: Arrays,
+    scaling: Scaling,
+    fits: tuple[Fit, ...] = ("evaluation", "final"),
+    statistics_version: str | None = None,
+) -> Inputs:
+    """Read the training data once for each of `fits`; the newest statistics when none is named."""
+    with warehouse.connect() as connection:
+        encoder, file = embeddings_sql.current_matrix(connection)
+        matrix = arrays.open(file)
+        version = statistics_version or sequences_sql.newest_statistics(connection)
+        data = {
+            fit: training_data.load(
+                connection, matrix, fit=fit, statistics_version=version, scaling=scaling
+            )
+            for fit in fits
+        }
+    return Inputs(data, encoder, version, scaling)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of one training: a package, or the reason why there is none."""
+
+    version: str
+    row: dict[str, Any]  # as in the table temporal_model
+    package: ModelPackage | None = None
+    curve: tuple[EpochReport, ...] = ()
+    reason: str = ""
+
+    def metadata(self) -> dict[str, Any]:
+        """What the materialisation shows of it."""
+        shown = {
+            name: self.row[name]
+            for name in ("model_version", "trained_through", "best_epoch", "parameters")
+        }
+        if self.package is None:
+            return {**shown, "not_trained_because": self.reason}
+        return {
+            **shown,
+            "validation_ndcg_at_10": self.row["validation_ndcg_at_10"],
+            "config": dg.MetadataValue.json(self.row["config"]),
+            "learning_curve": plots.as_metadata(learning_curve_plot(self.curve)),
+        }
+
+
+def code_version() -> str:
+    """The package's version and a hash of the sources a model depends on."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(core.__path__[0]).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return f"{package_version('llmrec-assets')}+{digest.hexdigest()[:8]}"
+
+
+def train(
+    inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], None]
+) -> Trained:
+    """Fit for evaluation, then refit on all events with the best number of epochs."""
+    final, judged = inputs.final, inputs.data["evaluation"]
+    identity = [final.fingerprint, config.model_dump_json(), code_version(), inputs.encoder]
+    digest = hashlib.sha256("\x1f".join(identity).encode()).hexdigest()[:8]
+    split = leave_one_out(judged.sequences)
+    try:
+        evaluation = fit(
+            judged.sequences, judged.catalogue, config, split.train_end, split, report
+        )
+        refit = fit(
+            final.sequences,
+            final.catalogue,
+            config,
+            final.sequences.offsets[1:],
+            report=report,
+            epochs=evaluation.best_epoch,
+        )
+    except NothingToLearn as error:
+        version = f"none-{digest}"
+        return Trained(version, _row(version, inputs, config, None), reason=str(error))
+    version = f"{config.network}-{digest}"
+    row = _row(version, inputs, config, evaluation)
+    package = ModelPackage(
+        _info(version, inputs, config, evaluation), state(evaluation.model), state(refit.model)
+    )
+    return Trained(version, row, package, tuple(evaluation.learning_curve))
+
+
+def _best_ndcg(fitted: Fitted) -> float:
+    return fitted.learning_curve[fitted.best_epoch - 1].validation_ndcg or 0.0
+
+
+def _row(
+    version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted | None
+) -> dict[str, Any]:
+    parameters = sum(p.numel() for p in fitted.model.parameters()) if fitted else 0
+    return {
+        "model_version": version,
+        "trained": fitted is not None,
+        "trained_through": inputs.final.through,
+        "data_fingerprint": inputs.final.fingerprint,
+        "statistics_version": inputs.statistics_version,
+        "best_epoch": fitted.best_epoch if fitted else 0,
+        "validation_ndcg_at_10": _best_ndcg(fitted) if fitted else 0.0,
+        "parameters": parameters,
+        "config": {**config.model_dump(), "scaling": inputs.scaling},
+    }
+
+
+def _info(version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted) -> PackageInfo:
+    return PackageInfo(
+        version=version,
+        config=config.model_dump(),
+        items=inputs.final.items,
+        behaviors=inputs.final.behaviors,
+        encoder=inputs.encoder,
+        statistics_version=inputs.statistics_version,
+        scaling=inputs.scaling,
+        data_fingerprint=inputs.final.fingerprint,
+        code_version=code_version(),
+        trained_through=inputs.final.through,
+        best_epoch=fitted.best_epoch,
+        validation_ndcg_at_10=_best_ndcg(fitted),
+    )
+
+
+def register(trained: Trained, registry: Registry, dagster_run_id: str) -> dict[str, Any]:
+    """Log the training to MLflow and register the model as challenger; metadata that links it."""
+    if trained.package is None:
+        return {}
+    parameters = {**trained.row["config"], "data_fingerprint": trained.row["data_fingerprint"]}
+    parameters |= {"code_version": trained.package.info.code_version}
+    with registry.run(trained.version, dagster_run_id) as (client, run_id):
+        for name, value in parameters.items():
+            client.log_param(run_id, name, json.dumps(value) if isinstance(value, dict) else value)
+        for epoch in trained.curve:
+            client.log_metric(run_id, "train_loss", epoch.train_loss, step=epoch.epoch)
+            if epoch.validation_ndcg is not None:
+                name = "validation_ndcg_at_10"
+                client.log_metric(run_id, name, epoch.validation_ndcg, step=epoch.epoch)
+        client.log_figure(run_id, learning_curve_plot(trained.curve), "learning_curve.png")
+        number = registry.register(trained.package, run_id)
+    return {"mlflow_run": run_id, "mlflow_model_version": number}
+
+
+def scorer_of(
+    package: ModelPackage, which: Literal["evaluation", "final"], data: TrainingData
+) -> NetworkScorer:
+    """The package's network over the items and behaviours of `data`, however old it is."""
+    info = package.info
+    weights = package.evaluation if which == "evaluation" else package.final
+    config = ModelConfig(**info.config)
+    if (info.items, info.behaviors) == (data.items, data.behaviors):
+        return NetworkScorer(load(weights, config, data.catalogue))
+    model = realign(
+        weights, config, info.items, data.items, info.behaviors, data.behaviors, data.catalogue
+    )
+    return NetworkScorer(model)
+
+
+def baselines(data: TrainingData, train_end: np.ndarray) -> dict[str, Scorer]:
+    """Every baseline fitted on the events before `train_end`."""
+    n_items = data.catalogue.n_items
+    return {
+        "popularity": Popularity(data.sequences, n_items, train_end),
+        "decayed_markov": DecayedMarkov(data.sequences, n_items, train_end),
+    }
+
+
+def evaluate_versions(
+    warehouse: Warehouse,
+    arrays: Arrays,
+    registry: Registry,
+    training: dict[str, Any],
+    champion: str | None,
+    global_split: bool,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Scores of challenger, champion and baselines under each protocol, and what was left out."""
+    config = json.loads(training["config"])
+    scaling = config.pop("scaling")
+    version, notes = str(training["model_version"]), []
+    inputs = read_inputs(warehouse, arrays, scaling, ("evaluation", "global"))
+    data = inputs.data["evaluation"]
+    split = leave_one_out(data.sequences)
+    scorers = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
+    if training["trained"]:
+        scorers.append((version, "challenger", scorer_of(registry.load(version), "evaluation", data)))
+    if champion not in (None, version):
+        package = registry.load(champion)
+        if package.info.encoder == inputs.encoder:
+            own = read_inputs(
+                warehouse, arrays, package.info.scaling, ("evaluation",), package.info.statistics_version
+            )
+            scorers.append((champion, "champion", scorer_of(package, "evaluation", own.data["evaluation"])))
+        else:
+            notes.append(f"champion {champion} reads texts of {package.info.encoder}: not compared")
+    rows = [evaluation_rows("leave_one_out", scorers, data.sequences, split.test)]
+    if data.relative_time:
+        notes.append("no global time split: the events have relative times, which differ by user")
+    elif global_split:
+        rows.append(
+            _global_rows(version, inputs.data["global"], ModelConfig(**config), training)
+        )
+    return pd.concat(rows, ignore_index=True), notes
+
+
+def _global_rows(
+    version: str, data: TrainingData, config: ModelConfig, training: dict[str, Any]
+) -> pd.DataFrame:
+    """Scores of a fit on all events before one time, for each user's next event after it."""
+    split = global_time_split(data.sequences)
+    scorers = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
+    if training["trained"]:
+        epochs = int(training["best_epoch"])
+        try:
+            fitted = fit(data.sequences, data.catalogue, config, split.train_end, epochs=epochs)
+            scorers.append((version, "challenger", NetworkScorer(fitted.model)))
+        except NothingToLearn:
+            pass  # nobody has two events before the cut: the baselines stand alone
+    return evaluation_rows("global_time", scorers, data.sequences, split.test)
+
+
+def audit_leaks(warehouse: Warehouse, arrays: Arrays) -> dict[str, int]:
+    """Count what a fit could see of its own targets; all zero when nothing leaks."""
+    inputs = read_inputs(warehouse, arrays, "z-score", ("evaluation",))
+    data = inputs.data["evaluation"]
+    sequences, split = data.sequences, leave_one_out(data.sequences)
+    owners = np.repeat(np.arange(sequences.n_users), np.diff(sequences.offsets))
+    seen = np.arange(len(owners)) < split.train_end[owners]
+    users = np.flatnonzero(split.test >= 0)
+    with warehouse.connect() as connection:
+        observed = connection.execute(
+            f"select coalesce(max(n), 0) from {VALUE_STATISTICS.full_name}"
+            " where version = ? and fit = 'evaluation'",
+            [inputs.statistics_version],
+        ).fetchall()[0][0]
+    later = np.diff(sequences.times) < 0
+    return {
+        "targets_in_training": int((split.train_end[users] > split.test[users]).sum()),
+        "last_two_events_in_training": int(
+            (split.train_end > np.maximum(sequences.starts, sequences.offsets[1:] - 2)).sum()
+        ),
+        "held_out_events_called_train": int(((data.splits == "train") & ~seen).sum()),
+        "statistics_beyond_training": max(0, int(observed) - int((data.splits == "train").sum())),
+        "events_out_of_order": int((later & (owners[1:] == owners[:-1])).sum()),
+    }

@@ -1,0 +1,151 @@
+"""Stage 2: which events count, and what each user did in order."""
+
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from llmrec_assets.assets import s1_raw_events
+from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.settings import setting
+from llmrec_assets.sql import s2_sequences as sequences_sql
+from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
+
+
+class CleaningConfig(dg.Config):
+    """The rules of cleaning. The defaults lose no user."""
+
+    earliest: str = Field(
+        default=setting("EARLIEST", "1990-01-01"),
+        description="Absolute times before this day are impossible.",
+    )
+    bot_events_per_day: int = Field(
+        default=setting("BOT_EVENTS_PER_DAY", 2000, minimum=1),
+        description="A user with more events on one day is flagged as a bot and never a target.",
+        ge=1,
+    )
+    drop_bots: bool = Field(
+        default=setting("DROP_BOTS", False), description="Remove bots instead of flagging them."
+    )
+    k_core: int = Field(
+        default=setting("K_CORE", 0, minimum=0),
+        description="Keep only users with, and items of, this many events and users; 0 is off.",
+        ge=0,
+    )
+    outlier_deviations: float = Field(
+        default=6.0,
+        description="Standard deviations from which rating and value count as outliers.",
+        gt=0,
+    )
+
+
+@dg.asset(
+    deps=[s1_raw_events.raw_events, s1_raw_events.rejected_events],
+    kinds={"duckdb"},
+    owners=["team:data"],
+    metadata=static_metadata(CLEAN_EVENTS, s1_raw_events.raw_events),
+)
+def clean_events(
+    context: dg.AssetExecutionContext,
+    config: CleaningConfig,
+    warehouse: Warehouse,
+    behavior_dictionary: BehaviorDictionary,
+) -> dg.MaterializeResult:
+    """One row per event that counts. What a rule removed is listed in removed_events."""
+    with warehouse.connect() as connection:
+        sequences_sql.register_words(connection, behavior_dictionary.load(), "en")
+        version = sequences_sql.clean(connection, **config.model_dump())
+        removed = sequences_sql.removal_counts(connection)
+        unknown = sequences_sql.unknown_behaviors(connection)
+        metadata = run_metadata(connection, CLEAN_EVENTS)
+    for row in unknown.itertuples():
+        context.log.warning(
+            f"behavior {row.behavior!r} ({row.events} events) is not in the behaviour dictionary:"
+            f" kept with weight 1; add it to {behavior_dictionary.path}"
+        )
+    return dg.MaterializeResult(
+        metadata={
+            **metadata,
+            "removed_events": int(removed["events"].sum()),
+            "removed_by_rule": dg.MetadataValue.md(markdown(removed)),
+            "unknown_behaviors": dg.MetadataValue.md(markdown(unknown)),
+            "statistics_version": version,
+        }
+    )
+
+
+@dg.asset_check(asset=clean_events, blocking=True)
+def clean_events_exist(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """At least one event is left after cleaning."""
+    rows = int(warehouse.read(f"select count(*) as n from {CLEAN_EVENTS.full_name}")["n"][0])
+    return dg.AssetCheckResult(passed=rows > 0, metadata={"events": rows})
+
+
+@dg.asset_check(asset=clean_events)
+def every_user_was_kept(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Cleaning left every user of the raw events at least one event."""
+    lost = warehouse.read(
+        f"select count(distinct user_id) as n from {s1_raw_events.RAW_EVENTS.full_name}"
+        f" where user_id not in (select user_id from {CLEAN_EVENTS.full_name})"
+    )
+    return dg.AssetCheckResult(
+        passed=int(lost["n"][0]) == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="Lost users get the popular items.",
+        metadata={"lost_users": int(lost["n"][0])},
+    )
+
+
+class SequencesConfig(dg.Config):
+    """How histories are put into words."""
+
+    language: Literal["auto", "en", "zh"] = Field(
+        default=setting("LANGUAGE", "auto", choices=("auto", "en", "zh")),  # pyright: ignore
+        description="Language of the behaviours; auto follows the titles.",
+    )
+    history_length: int = Field(default=50, description="Newest events shown per user.", ge=1)
+    description_characters: int = Field(
+        default=300, description="How much of a description is encoded.", ge=0
+    )
+
+
+@dg.asset(
+    deps=[clean_events, s1_raw_events.raw_items],
+    kinds={"duckdb"},
+    owners=["team:data"],
+    metadata=static_metadata(USER_SEQUENCES, clean_events, s1_raw_events.raw_items),
+)
+def user_sequences(
+    config: SequencesConfig, warehouse: Warehouse, behavior_dictionary: BehaviorDictionary
+) -> dg.MaterializeResult:
+    """One row per user: the newest events, oldest first, as lists and as text."""
+    with warehouse.connect() as connection:
+        language = config.language
+        if language == "auto":
+            language = sequences_sql.detect_language(connection)
+        sequences_sql.register_words(connection, behavior_dictionary.load(), language)
+        sequences_sql.build_sequences(
+            connection,
+            language,
+            history_length=config.history_length,
+            description_characters=config.description_characters,
+        )
+        metadata = run_metadata(connection, USER_SEQUENCES)
+    return dg.MaterializeResult(metadata={**metadata, "language": language})
+
+
+@dg.asset_check(asset=user_sequences, blocking=True)
+def histories_hold_every_clean_event(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """The lengths of the histories add up to the clean events, and each is in time order."""
+    counts = warehouse.read(
+        f"""select (select count(*) from {CLEAN_EVENTS.full_name}) as events,
+            coalesce(sum(n_events), 0) as in_histories,
+            coalesce(bool_and(first_time <= last_time), true) as in_order
+        from {USER_SEQUENCES.full_name}"""
+    ).iloc[0]
+    return dg.AssetCheckResult(
+        passed=bool(counts["events"] == counts["in_histories"] and counts["in_order"]),
+        metadata={"events": int(counts["events"]), "in_histories": int(counts["in_histories"])},
+    )

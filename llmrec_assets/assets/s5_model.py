@@ -1,0 +1,233 @@
+"""Stage 5: the trained model, how good it is, and which one serves."""
+
+from typing import TYPE_CHECKING, Literal
+
+import dagster as dg
+import pandas as pd
+from pydantic import Field
+
+from llmrec_assets.assets import plots, s4_features
+from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.core import gate
+from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.registry import CHAMPION, Registry
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.settings import setting
+from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets.sql.s5_model import CHAMPION_MODEL, MODEL_EVALUATION, TEMPORAL_MODEL
+
+if TYPE_CHECKING:
+    from llmrec_assets.core.training import EpochReport
+
+DEFAULTS = ModelConfig()
+
+
+class TrainingConfig(dg.Config):
+    """The model and how it is trained. The defaults work without tuning."""
+
+    network: Literal["rnn", "lstm", "gru", "transformer"] = Field(
+        default=setting("NETWORK", DEFAULTS.network, choices=("rnn", "lstm", "gru", "transformer")),
+        description="What reads the fused sequence.",
+    )
+    fusion: Literal["concat", "mean", "weighted", "gate"] = Field(
+        default=setting("FUSION", DEFAULTS.fusion, choices=("concat", "mean", "weighted", "gate")),
+        description="How item, text, behaviour and numbers of a step become one vector.",
+    )
+    objective: Literal["softmax", "sigmoid", "sampled_softmax"] = Field(
+        default=setting(
+            "OBJECTIVE", DEFAULTS.objective, choices=("softmax", "sigmoid", "sampled_softmax")
+        ),
+        description="Softmax over all items, a sigmoid for each, or a softmax over a sample.",
+    )
+    width: int = Field(default=setting("WIDTH", DEFAULTS.width, minimum=1), ge=1)
+    layers: int = Field(default=DEFAULTS.layers, ge=1)
+    dropout: float = Field(default=DEFAULTS.dropout, ge=0, lt=1)
+    max_length: int = Field(
+        default=DEFAULTS.max_length, description="Newest events of a user that are read.", ge=1
+    )
+    learning_rate: float = Field(default=DEFAULTS.learning_rate, gt=0)
+    max_epochs: int = Field(default=setting("MAX_EPOCHS", DEFAULTS.max_epochs, minimum=1), ge=1)
+    patience: int = Field(
+        default=DEFAULTS.patience, description="Epochs without a better validation NDCG.", ge=1
+    )
+    scaling: Literal["z-score", "min-max"] = Field(
+        default="z-score", description="How rating and value are scaled."
+    )
+    seed: int = Field(default=setting("SEED", 0), description="The one seed of a run.")
+
+    def model(self) -> ModelConfig:
+        """The same choices as the core takes them."""
+        return ModelConfig(**self.model_dump(exclude={"scaling"}))
+
+
+@dg.asset(
+    deps=[s4_features.fused_features],
+    kinds={"torch", "mlflow"},
+    owners=["team:ml"],
+    pool="training",
+    metadata=static_metadata(TEMPORAL_MODEL, s4_features.fused_features),
+)
+def temporal_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    warehouse: Warehouse,
+    arrays: Arrays,
+    registry: Registry,
+) -> dg.MaterializeResult:
+    """One row per model version: next item over the fused sequence.
+
+    A first fit never sees the last two events of a user: it chooses the epoch and is judged. The
+    same setting is then fitted on all events, which is what serves if the model wins.
+    """
+    from llmrec_assets.assets import model_steps
+
+    def report(epoch: "EpochReport") -> None:
+        ndcg = f", validation NDCG@10 {epoch.validation_ndcg:.4f}" if epoch.validation_ndcg else ""
+        context.log.info(
+            f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}{ndcg}, {epoch.seconds:.1f} s"
+        )
+
+    inputs = model_steps.read_inputs(warehouse, arrays, config.scaling)
+    trained = model_steps.train(inputs, config.model(), report)
+    links = model_steps.register(trained, registry, context.run_id)
+    with warehouse.connect() as connection:
+        model_sql.record_training(connection, trained.row)
+        metadata = run_metadata(connection, TEMPORAL_MODEL)
+    if trained.package is None:
+        context.log.warning(f"no model was trained: {trained.reason}")
+    return dg.MaterializeResult(
+        metadata={**metadata, **links, **trained.metadata()}, data_version=dg.DataVersion(trained.version)
+    )
+
+
+@dg.asset_check(asset=temporal_model, blocking=True)
+def weights_are_finite(warehouse: Warehouse, registry: Registry) -> dg.AssetCheckResult:
+    """Every number of the newest model is finite."""
+    with warehouse.connect() as connection:
+        row = model_sql.newest_training(connection)
+    if not row["trained"]:
+        return dg.AssetCheckResult(passed=True, description="there was nothing to learn from")
+    package = registry.load(str(row["model_version"]))
+    broken = [
+        name
+        for fit in (package.evaluation, package.final)
+        for name, tensor in fit.items()
+        if not tensor.isfinite().all()
+    ]
+    return dg.AssetCheckResult(passed=not broken, metadata={"not_finite": broken})
+
+
+class EvaluationConfig(dg.Config):
+    """Which protocols a challenger is measured by."""
+
+    global_time_split: bool = Field(
+        default=setting("GLOBAL_TIME_SPLIT", True),
+        description="Also fit on all events before one time and rank each user's next one.",
+    )
+
+
+@dg.asset(
+    deps=[temporal_model, s4_features.fused_features],
+    kinds={"torch"},
+    owners=["team:ml"],
+    pool="training",
+    metadata=static_metadata(MODEL_EVALUATION, temporal_model),
+)
+def model_evaluation(
+    context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
+    warehouse: Warehouse,
+    arrays: Arrays,
+    registry: Registry,
+) -> dg.MaterializeResult:
+    """One row per metric: challenger and champion beside popularity and decayed Markov."""
+    from llmrec_assets.assets import model_steps
+    from llmrec_assets.core.reports import evaluation_plot
+
+    with warehouse.connect() as connection:
+        training = model_sql.newest_training(connection)
+    version, champion = str(training["model_version"]), registry.alias(CHAMPION)
+    rows, notes = model_steps.evaluate_versions(
+        warehouse, arrays, registry, training, champion, config.global_time_split
+    )
+    registry.log_test_metrics(version, rows)
+    with warehouse.connect() as connection:
+        model_sql.record_evaluation(connection, version, rows)
+        metadata = run_metadata(connection, MODEL_EVALUATION)
+    for note in notes:
+        context.log.info(note)
+    table = rows.pivot(index=["protocol", "scorer"], columns="metric", values="score")
+    return dg.MaterializeResult(
+        metadata={
+            **metadata,
+            "scores": dg.MetadataValue.md(markdown(table.round(4).T.reset_index().T.reset_index())),
+            "plot": plots.as_metadata(evaluation_plot(rows)),
+            "notes": notes,
+        }
+    )
+
+
+@dg.asset_check(asset=model_evaluation)
+def challenger_beats_the_baselines(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """The challenger's masked NDCG@10 is above that of every baseline."""
+    with warehouse.connect() as connection:
+        version = str(model_sql.newest_training(connection)["model_version"])
+        scores = masked_ndcg(model_sql.evaluation_of(connection, version))
+    best = max(scores["baseline"].values())
+    own = max(scores.get("challenger", {}).values(), default=0.0)
+    return dg.AssetCheckResult(
+        passed=own > best,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"challenger": own, "best_baseline": best},
+    )
+
+
+@dg.asset_check(asset=model_evaluation, blocking=True)
+def no_target_leaks(warehouse: Warehouse, arrays: Arrays) -> dg.AssetCheckResult:
+    """No held-out event lies in the training period of the fit or of the value statistics."""
+    from llmrec_assets.assets import model_steps
+
+    leaks = model_steps.audit_leaks(warehouse, arrays)
+    return dg.AssetCheckResult(passed=not any(leaks.values()), metadata=leaks)
+
+
+@dg.asset(
+    deps=[model_evaluation],
+    kinds={"mlflow"},
+    owners=["team:ml"],
+    metadata=static_metadata(CHAMPION_MODEL, temporal_model, model_evaluation),
+)
+def champion_model(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, registry: Registry
+) -> dg.MaterializeResult:
+    """One row per decision: the challenger is promoted, the champion kept, or a baseline serves."""
+    with warehouse.connect() as connection:
+        training = model_sql.newest_training(connection)
+        version, through = str(training["model_version"]), int(str(training["trained_through"]))
+        scores = masked_ndcg(model_sql.evaluation_of(connection, version))
+    decision = gate.decide(
+        scores["baseline"],
+        next(iter(scores.get("challenger", {}).items()), None),
+        next(iter(scores.get("champion", {}).items()), None),
+    )
+    if decision.kind == "model":
+        registry.promote(decision.served, decision.reason)
+    else:
+        registry.demote()
+    with warehouse.connect() as connection:
+        model_sql.record_decision(connection, version, through, decision)
+        metadata = run_metadata(connection, CHAMPION_MODEL)
+    context.log.info(f"{decision.outcome}: {decision.served} serves ({decision.reason})")
+    return dg.MaterializeResult(
+        metadata={**metadata, **vars(decision), "judged_through": through, "challenger": version}
+    )
+
+
+def masked_ndcg(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Role → scorer → masked NDCG@10 of leave-one-out."""
+    chosen = rows[(rows["protocol"] == "leave_one_out") & (rows["metric"] == "masked_ndcg_at_10")]
+    return {
+        str(role): dict(zip(group["scorer"], group["score"], strict=True))
+        for role, group in chosen.groupby("role")
+    }

@@ -1,0 +1,98 @@
+"""Stage 6: a list for every user, for the step after all events."""
+
+import dagster as dg
+from pydantic import Field
+
+from llmrec_assets.assets import s5_model
+from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.publisher import Publisher
+from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.settings import setting
+from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets.sql import s6_recommendations as lists_sql
+from llmrec_assets.sql.s6_recommendations import RECOMMENDATIONS
+
+
+class RecommendationsConfig(dg.Config):
+    """What a list looks like."""
+
+    top_k: int = Field(
+        default=setting("TOP_K", 20, minimum=1), description="Items a list.", ge=1
+    )
+    exclude_seen: bool = Field(
+        default=setting("EXCLUDE_SEEN", True),
+        description="Leave out the items of the user's history.",
+    )
+    exploration: float = Field(
+        default=setting("EXPLORATION", 0.0, minimum=0, maximum=1),
+        description="Share of a list's slots that are drawn in proportion to probability.",
+        ge=0,
+        le=1,
+    )
+    keep_days: int = Field(
+        default=setting("KEEP_LISTS_DAYS", 90, minimum=1),
+        description="How long lists are kept, so that feedback finds the one that caused it.",
+        ge=1,
+    )
+    seed: int = Field(default=setting("SEED", 0), description="The one seed of a run.")
+
+
+@dg.asset(
+    deps=[s5_model.champion_model],
+    kinds={"parquet", "duckdb"},
+    owners=["team:ml"],
+    metadata=static_metadata(RECOMMENDATIONS, s5_model.champion_model),
+)
+def recommendations(
+    config: RecommendationsConfig,
+    warehouse: Warehouse,
+    arrays: Arrays,
+    registry: Registry,
+    publisher: Publisher,
+) -> dg.MaterializeResult:
+    """One row per user and rank, by whoever serves; published as Parquet, replaced atomically.
+
+    Lists of earlier runs stay in the table for feedback to be joined to.
+    """
+    from llmrec_assets.assets import list_steps
+
+    with warehouse.connect() as connection:
+        decision = model_sql.newest_decision(connection)
+        users = lists_sql.every_user(connection)
+    published = list_steps.make(decision, users, config, warehouse, arrays, registry, publisher)
+    with warehouse.connect() as connection:
+        lists_sql.keep_lists(connection, published.partial, config.keep_days)
+        lists_sql.publish_items(connection, publisher.items)
+        metadata = run_metadata(connection, RECOMMENDATIONS)
+    publisher.publish(published.partial)
+    return dg.MaterializeResult(metadata={**metadata, **published.metadata()})
+
+
+@dg.asset_check(asset=recommendations, blocking=True)
+def every_user_has_a_list(warehouse: Warehouse, publisher: Publisher) -> dg.AssetCheckResult:
+    """The published file has a list, ranked from 1 without gaps, for every user of the events."""
+    missing, broken = list_counts(warehouse, publisher)
+    return dg.AssetCheckResult(
+        passed=missing == 0 and broken == 0,
+        metadata={"users_without_list": missing, "broken_lists": broken},
+    )
+
+
+def list_counts(warehouse: Warehouse, publisher: Publisher) -> tuple[int, int]:
+    """(users without a published list, lists with gaps, doubles or scores that are not finite)."""
+    row = warehouse.read(
+        """with lists as (
+            select user_id, count(*) = max(rank) and min(rank) = 1
+                and count(distinct item_id) = count(*)
+                and bool_and(isfinite(score) and probability between 0 and 1
+                    and propensity > 0 and propensity <= 1) as sound
+            from read_parquet(?) group by user_id
+        ) select
+            (select count(*) from (select distinct user_id from s1_raw_events.raw_events)
+                where user_id not in (select user_id from lists)) as missing,
+            (select count(*) from lists where not sound) as broken""",
+        [str(publisher.recommendations)],
+    ).iloc[0]
+    return int(row["missing"]), int(row["broken"])

@@ -1,0 +1,56 @@
+"""What sensors and schedules know: metadata of successful materialisations, and runs.
+
+They read no data. A failed run moves nothing here, so its work is asked for again.
+"""
+
+import dagster as dg
+
+MAX_ATTEMPTS = 3
+
+IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def latest(instance: dg.DagsterInstance, asset: str, key: str) -> object | None:
+    """A metadata value of the asset's latest materialisation; None where there is none."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    if event is None or event.asset_materialization is None:
+        return None
+    entry = event.asset_materialization.metadata.get(key)
+    return None if entry is None else entry.value
+
+
+def latest_number(instance: dg.DagsterInstance, asset: str, key: str) -> int:
+    """`latest` as a number; 0 where there is none."""
+    return int(str(latest(instance, asset, key) or 0))
+
+
+def in_flight(instance: dg.DagsterInstance, *job_names: str) -> bool:
+    """Whether a run of one of the jobs waits or works."""
+    return any(
+        instance.get_runs(dg.RunsFilter(job_name=name, statuses=IN_FLIGHT), limit=1)
+        for name in job_names
+    )
+
+
+def request(
+    instance: dg.DagsterInstance, job_name: str, tag: str, state: str
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run that would deal with `state`, unless it failed too often.
+
+    The run key holds the attempt, so that a failed run is tried again and a tick repeated by
+    chance is not.
+    """
+    tags = {f"llmrec/{tag}": state}
+    attempts = instance.get_runs_count(dg.RunsFilter(job_name=job_name, tags=tags))
+    if attempts >= MAX_ATTEMPTS:
+        return dg.SkipReason(
+            f"gave up on {tag} {state} after {attempts} runs of {job_name}: look at the last one,"
+            f" then launch {job_name} by hand"
+        )
+    return dg.RunRequest(run_key=f"{state}-{attempts}", tags=tags)

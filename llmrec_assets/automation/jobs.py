@@ -1,0 +1,54 @@
+"""What can be launched as one run."""
+
+import dagster as dg
+
+from llmrec_assets.assets import (
+    s1_raw_events,
+    s2_sequences,
+    s6_recommendations,
+    s7_feedback,
+)
+
+HOUR = 3600
+
+# Runs that rebuild the same tables take turns; dagster.yaml holds this tag to one run at a time.
+EXCLUSIVE = {"llmrec/exclusive": "pipeline"}
+
+
+def _limited(seconds: int) -> dict[str, str]:
+    """Without a limit, run monitoring would leave a killed run started for ever."""
+    return {dg.MAX_RUNTIME_SECONDS_TAG: str(seconds)}
+
+
+ingest = dg.define_asset_job(
+    "ingest",
+    dg.AssetSelection.assets(
+        s1_raw_events.raw_events, s1_raw_events.raw_items, s1_raw_events.rejected_events
+    ),
+    description="Take in new files of events and items.",
+    tags=_limited(HOUR),
+)
+
+retrain = dg.define_asset_job(
+    "retrain",
+    dg.AssetSelection.assets(s2_sequences.clean_events).downstream()
+    & dg.AssetSelection.assets(s6_recommendations.recommendations).upstream(),
+    description="From the raw events to new lists: clean, encode, train, judge, recommend.",
+    tags=_limited(6 * HOUR) | EXCLUSIVE,
+)
+
+collect_feedback = dg.define_asset_job(
+    "collect_feedback",
+    dg.AssetSelection.assets(s7_feedback.feedback),
+    description="Take in new files of feedback and send responses back as events.",
+    tags=_limited(HOUR),
+)
+
+full_loop = dg.define_asset_job(
+    "full_loop",
+    dg.AssetSelection.all(),
+    description="Every step once, from the landing zone to recommendations and feedback.",
+    tags=_limited(6 * HOUR) | EXCLUSIVE,
+)
+
+ALL = [ingest, retrain, collect_feedback, full_loop]

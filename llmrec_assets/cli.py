@@ -1,0 +1,206 @@
+"""The few commands a person types; each is thin over Dagster."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmrec_assets.layout import ROOT_VARIABLE, Layout
+from llmrec_assets.settings import PREFIX, SettingError
+
+RECOMMENDATION_OPTIONS = {
+    "top_k": click.IntRange(min=1),
+    "exclude_seen": click.BOOL,
+    "exploration": click.FloatRange(0, 1),
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Recommendations from a folder of events. LLMREC_DATA_DIR names the store (default data/)."""
+
+
+def recommendation_options(command: Any) -> Any:  # noqa: ANN401 - click's own decorators are untyped
+    """Flags that win over the LLMREC_… variables of the same names."""
+    texts = {
+        "top_k": "Items a list (20).",
+        "exclude_seen": "Leave out items of the history (true).",
+        "exploration": "Share of slots drawn at random (0).",
+    }
+    for name, kind in RECOMMENDATION_OPTIONS.items():
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, type=kind, help=texts[name])(command)
+    return command
+
+
+def _apply(options: dict[str, Any]) -> None:
+    """Flags become the environment that config reads its defaults from."""
+    for name, value in options.items():
+        if value is not None:
+            os.environ[PREFIX + name.upper()] = str(value)
+
+
+@main.command()
+@recommendation_options
+def run(**options: Any) -> None:  # noqa: ANN401
+    """Materialise every step once over what is in the landing zone."""
+    _apply(options)
+    layout = Layout.from_environment()
+    _run_jobs(layout, ["full_loop"])
+    _print_summary(layout)
+
+
+@main.command()
+@recommendation_options
+@click.option("--seed", default=7, show_default=True, help="Of the generated shop.")
+def demo(seed: int, **options: Any) -> None:  # noqa: ANN401
+    """Run the whole loop on a small generated shop, in a root of its own."""
+    from llmrec_assets.datasets import demo as shop_demo
+
+    options = {"exploration": 0.0, **{k: v for k, v in options.items() if v is not None}}
+    _apply(options)
+    layout = Layout.from_environment().demo
+    try:
+        shop = shop_demo.prepare(layout, seed)
+    except shop_demo.ForeignFiles as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"A generated shop lies in {layout.landing}")
+    _run_jobs(layout, ["full_loop"])
+    path = shop_demo.answer_lists(layout, shop, seed)
+    click.echo(f"\nThe simulator of user responses answered the lists: {path.name}")
+    _run_jobs(layout, ["collect_feedback", "ingest"])
+    _print_summary(layout)
+
+
+@main.command()
+@click.argument("user")
+def recommend(user: str) -> None:
+    """Show the published list of USER."""
+    import duckdb
+
+    layout = Layout.from_environment()
+    if not layout.recommendations.is_file():
+        raise click.ClickException(
+            f"{layout.recommendations} is not there yet: put events in {layout.landing_events}"
+            " and run: llmrec run"
+        )
+    rows = duckdb.execute(
+        """select rank, item_id, title, probability, source, model_version, generated_at
+        from read_parquet(?) left join read_parquet(?) using (item_id)
+        where user_id = ? order by rank""",
+        [str(layout.recommendations), str(layout.published_items), user],
+    ).fetchall()
+    if not rows:
+        raise click.ClickException(
+            f"no list for user {user!r}: ids are compared as text, and only users of the events"
+            " that the last run saw have one"
+        )
+    click.echo(f"{rows[0][5]}, {rows[0][6]:%Y-%m-%d %H:%M} UTC")
+    for rank, item, title, probability, source, _, _ in rows:
+        name = title if title and title != item else ""
+        note = "" if source == "model" else f"  ({source})"
+        click.echo(f"{rank:4d}  {probability:8.4f}  {item}  {name}{note}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("dagster_arguments", nargs=-1, type=click.UNPROCESSED)
+def ui(dagster_arguments: Sequence[str]) -> None:
+    """Open Dagster's UI, daemon and sensors on this root; further arguments go to `dagster dev`."""
+    from llmrec_assets.instance import prepare
+
+    layout = Layout.from_environment()
+    prepare(layout)
+    os.chdir(layout.root)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "llmrec_assets.definitions"]
+    os.execv(sys.executable, [*command, *dagster_arguments])
+
+
+def _run_jobs(layout: Layout, names: list[str]) -> None:
+    """Run jobs of the root one after the other in this process; exit 1 where one fails."""
+    from llmrec_assets.instance import COMMAND_TAG, RootIsBusy, exclusive
+
+    os.environ[ROOT_VARIABLE] = str(layout.root)
+    try:
+        with exclusive(layout) as instance:
+            _require_events(layout)
+            from llmrec_assets.definitions import defs
+
+            for name in names:
+                click.echo(f"\n{name}")
+                result = defs.resolve_job_def(name).execute_in_process(
+                    instance=instance,
+                    raise_on_error=False,
+                    run_config={"loggers": {"progress": {}}},
+                    tags={COMMAND_TAG: "true"},
+                )
+                if not result.success:
+                    _fail(result)
+    except (RootIsBusy, SettingError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _require_events(layout: Layout) -> None:
+    files = [p for p in layout.landing_events.iterdir() if not p.name.startswith(".")]
+    if not files and not layout.warehouse.exists():
+        raise click.ClickException(
+            f"there are no events: put CSV, Parquet or JSON Lines files in {layout.landing_events}"
+        )
+
+
+def _fail(result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
+    """Say which step or check failed and why, and exit 1."""
+    lines = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error and error.cause:
+                error = error.cause
+            message = error.message.strip() if error else "unknown error"
+            lines.append(f"{event.step_key} failed: {message}")
+    for check in result.get_asset_check_evaluations():
+        if check.blocking and not check.passed:
+            reason = check.description or ", ".join(
+                f"{name} {entry.value}" for name, entry in check.metadata.items()
+            )
+            lines.append(f"check {check.check_name} of {check.asset_key.path[-1]}: {reason}")
+    raise click.ClickException("\n".join(lines) or "the run failed; see llmrec ui")
+
+
+def _print_summary(layout: Layout) -> None:
+    from llmrec_assets.resources.warehouse import Warehouse
+    from llmrec_assets.sql.summary import summarise
+
+    with Warehouse(path=str(layout.warehouse)).connect() as connection:
+        outcome = summarise(connection)
+    counts, decision = outcome.counts, outcome.decision
+    facts = {
+        "events read": counts["events_read"],
+        "rejected": f"{counts['rejected']} rows; {counts['removed']} events removed by cleaning",
+        "users": counts["users"],
+        "items": counts["items"],
+        "feedback": f"{counts['feedback']} impressions and responses",
+        "model": f"{decision['served']} ({decision['outcome']})",
+    }
+    click.echo("")
+    for name, value in facts.items():
+        click.echo(f"{name:<16}{value}")
+    click.echo(f"\n{'held-out test':<28}{'NDCG@10':>9}{'Recall@10':>11}{'users':>8}")
+    for row in outcome.scores.itertuples():
+        click.echo(
+            f"{row.scorer:<28}{row.ndcg_at_10:>9.4f}{row.recall_at_10:>11.4f}{row.users:>8}"
+        )
+    where = _shown_path(layout.root)
+    click.echo(f"\nrecommendations {_shown_path(layout.recommendations)}")
+    click.echo(f"one user        {ROOT_VARIABLE}={where} llmrec recommend USER")
+    click.echo(f"Dagster UI      {ROOT_VARIABLE}={where} llmrec ui")
+
+
+def _shown_path(path: Path) -> str:
+    """Relative to the working directory where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

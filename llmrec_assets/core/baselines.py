@@ -1,0 +1,89 @@
+"""Rankings by counting: what a network has to beat.
+
+Both return log-probabilities, so that their softmax gives the probability back.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from llmrec_assets.core.sequences import Sequences, flat_rows
+
+
+class Popularity:
+    """The same list for everybody: how often each item occurred before `train_end`."""
+
+    def __init__(self, sequences: Sequences, n_items: int, train_end: np.ndarray) -> None:
+        self.probabilities = _popularity(sequences, n_items, train_end)
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1] log-probabilities, every row the same."""
+        row = torch.from_numpy(np.log(self.probabilities)).float()
+        return _padded(row.expand(len(users), -1))
+
+
+class DecayedMarkov:
+    """What followed the newest items of a history, within a few steps, in others' sequences.
+
+    A transition from one item to another counts with `decay`^(steps skipped). The estimate of an
+    item with few transitions is shrunk towards popularity, and a history's newest items count
+    more than older ones (FPMC's ancestor, and Fossil's higher-order chain: He & McAuley 2016).
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        n_items: int,
+        train_end: np.ndarray,
+        steps: int = 10,
+        decay: float = 0.8,
+        shrink: float = 20.0,
+    ) -> None:
+        """Count the events of each user before `train_end` (int64 [U])."""
+        self.steps, self.decay = steps, decay
+        self.popularity = _popularity(sequences, n_items, train_end)
+        counts = _transitions(sequences, n_items, train_end, steps, decay)
+        totals = np.asarray(counts.sum(1))
+        self.transitions = sp.csr_array(sp.diags_array(1 / (totals + shrink)) @ counts)
+        self.backoff = shrink / (totals + shrink)  # popularity's share after each item
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1] log-probabilities; popularity where a history is empty."""
+        starts = np.maximum(sequences.starts[users], ends - self.steps)
+        positions, rows = flat_rows(starts, ends)
+        weights = self.decay ** (ends[rows] - 1.0 - positions)
+        weights /= np.bincount(rows, weights, len(users))[rows]
+        shape = (len(users), len(self.backoff))
+        recent = sp.csr_array((weights, (rows, sequences.items[positions])), shape=shape)
+        rest = np.where(ends > starts, recent @ self.backoff, 1.0)
+        followed = sp.csr_array(recent @ self.transitions).toarray()[:, 1:]
+        probabilities = followed + rest[:, None] * self.popularity
+        return _padded(torch.from_numpy(np.log(probabilities)).float())
+
+
+def _transitions(
+    sequences: Sequences, n_items: int, train_end: np.ndarray, steps: int, decay: float
+) -> sp.csr_array:
+    """Weighted counts of target after source, float64 [V+1, V+1]; targets are positive events."""
+    shape = (n_items + 1, n_items + 1)
+    counts = sp.csr_array(shape, dtype=np.float64)
+    for lag in range(1, steps + 1):
+        sources, _ = flat_rows(sequences.starts, train_end - lag)
+        sources = sources[sequences.positive[sources + lag]]
+        weights = np.full(len(sources), decay ** (lag - 1))
+        pairs = (sequences.items[sources], sequences.items[sources + lag])
+        counts = counts + sp.csr_array((weights, pairs), shape=shape)
+    return sp.csr_array(counts)
+
+
+def _popularity(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
+    """Probability of each item among positive events, with half an event added: float64 [V]."""
+    positions, _ = flat_rows(sequences.starts, train_end)
+    items = sequences.items[positions[sequences.positive[positions]]]
+    counts = np.bincount(items, minlength=n_items + 1)[1:] + 0.5
+    return counts / counts.sum()
+
+
+def _padded(scores: torch.Tensor) -> torch.Tensor:
+    """[B, V] with the padding item's -inf put before it: [B, V+1]."""
+    return torch.nn.functional.pad(scores, (1, 0), value=float("-inf"))

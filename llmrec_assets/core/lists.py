@@ -1,0 +1,125 @@
+"""Every user's list: the best items, perhaps some drawn at random, and never an empty one."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from llmrec_assets.core import exploration
+from llmrec_assets.core.ranking import Scorer, best, exclude_seen
+from llmrec_assets.core.sequences import Sequences
+
+BLOCK_NUMBERS = 8_000_000  # scores held at a time: 32 MB
+
+
+@dataclass(frozen=True)
+class ListSettings:
+    """What every list has in common."""
+
+    top_k: int
+    exclude_seen: bool
+    exploration: float  # share of a list's slots
+    seed: int
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A block of lists, one row for each slot, lists one after the other."""
+
+    users: np.ndarray  # int64 [n], code of the user
+    ranks: np.ndarray  # int32 [n], from 1
+    codes: np.ndarray  # int64 [n], code of the item
+    scores: np.ndarray  # float64 [n]
+    probabilities: np.ndarray  # float64 [n]
+    propensities: np.ndarray  # float64 [n]
+    explored: np.ndarray  # bool [n], drawn at random
+    repeated: np.ndarray  # bool [n], shown although seen: the user has seen every item
+
+
+def list_id(user_id: str, model_version: str, through: int, settings: ListSettings) -> str:
+    """The same for the same user, model, newest event and settings; 24 hexadecimal digits."""
+    parts = [user_id, model_version, through, *vars(settings).values()]
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:24]
+
+
+def make_lists(
+    scorer: Scorer, sequences: Sequences, list_ids: Sequence[str], settings: ListSettings
+) -> Iterator[Lists]:
+    """Lists for the step after all events, for every user, in blocks that fit in memory.
+
+    Args:
+        scorer: what ranks.
+        sequences: all events.
+        list_ids: of each user, in the order of their codes; randomised slots depend on them.
+        settings: length, filter and exploration.
+    """
+    start = 0
+    while start < sequences.n_users:
+        probe = np.arange(start, min(start + 64, sequences.n_users))
+        logits = scorer.logits(sequences, sequences.offsets[probe + 1], probe)
+        room = max(64, BLOCK_NUMBERS // logits.shape[1])
+        users = np.arange(start, min(start + room, sequences.n_users))
+        if len(users) > len(probe):
+            logits = scorer.logits(sequences, sequences.offsets[users + 1], users)
+        yield _block(logits, sequences, users, [list_ids[u] for u in users], settings)
+        start = int(users[-1]) + 1
+
+
+def _block(
+    logits: torch.Tensor,
+    sequences: Sequences,
+    users: np.ndarray,
+    list_ids: list[str],
+    settings: ListSettings,
+) -> Lists:
+    everything, probabilities = logits.clone(), logits.softmax(1)
+    if settings.exclude_seen:
+        exclude_seen(logits, sequences, sequences.offsets[users + 1], users)
+    exhausted = logits[:, 1:].isneginf().all(1)
+    logits[exhausted] = everything[exhausted]
+    codes = best(logits, settings.top_k).numpy()
+    propensities = np.ones(codes.shape)
+    explored = np.zeros(codes.shape, dtype=bool)
+    slots = exploration.explored_slots(settings.top_k, settings.exploration)
+    if slots:
+        candidates = ~logits.isneginf().numpy()
+        for row, key in enumerate(list_ids):
+            _explore(
+                (settings.seed, key), probabilities[row].numpy(), candidates[row], slots,
+                codes[row], propensities[row], explored[row],
+            )  # fmt: skip
+    chosen = torch.from_numpy(codes)
+    filled = codes > 0
+    rows, columns = np.nonzero(filled)
+    return Lists(
+        users[rows],
+        (columns + 1).astype(np.int32),
+        codes[filled],
+        everything.gather(1, chosen).numpy()[filled].astype(np.float64),
+        probabilities.gather(1, chosen).numpy()[filled].astype(np.float64),
+        propensities[filled],
+        explored[filled],
+        exhausted.numpy()[rows],
+    )
+
+
+def _explore(
+    key: tuple[object, ...],
+    probabilities: np.ndarray,
+    candidates: np.ndarray,
+    slots: int,
+    codes: np.ndarray,
+    propensities: np.ndarray,
+    explored: np.ndarray,
+) -> None:
+    """Give the last `slots` slots of one list (modified in place) to drawn items."""
+    kept = len(codes) - slots
+    candidates = candidates.copy()
+    candidates[codes[:kept]] = False
+    drawn, chances = exploration.draw(probabilities, np.flatnonzero(candidates), slots, key)
+    codes[kept:] = 0
+    codes[kept : kept + len(drawn)] = drawn
+    propensities[kept : kept + len(drawn)] = chances
+    explored[kept : kept + len(drawn)] = True

@@ -1,0 +1,140 @@
+"""What a network is trained for: the next item by softmax (exact or sampled), or each by sigmoid.
+
+Legend: N positions, V candidate items, d width. Targets index the candidates' rows.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+_BLOCK = 256  # positions a block: their logits over 12,000 items fit a core's cache
+
+
+class _Chunked(torch.autograd.Function):
+    """Mean over positions of a loss of all their logits; never holds more than a block's logits.
+
+    The gradient is made in the forward pass, while the block's logits are at hand, so that memory
+    stays at N*d + V*d + block*V numbers instead of N*V.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 (torch gives it no usable type)
+        hidden_Nd: torch.Tensor,
+        items_Vd: torch.Tensor,
+        targets_N: torch.Tensor,
+        differentiate: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Loss, with the gradients kept for the backward pass."""
+        hidden_grad, items_grad = torch.empty_like(hidden_Nd), torch.zeros_like(items_Vd)
+        total = hidden_Nd.new_zeros((), dtype=torch.float64)
+        for start in range(0, len(hidden_Nd), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            logits = hidden_Nd[block] @ items_Vd.T
+            total += differentiate(logits, targets_N[block, None])
+            torch.mm(logits, items_Vd, out=hidden_grad[block])
+            items_grad.addmm_(logits.T, hidden_Nd[block])
+        ctx.save_for_backward(hidden_grad, items_grad)
+        ctx.n = len(hidden_Nd)
+        return (total / ctx.n).to(hidden_Nd.dtype)
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        *grad_outputs: torch.Tensor,
+    ) -> tuple[torch.Tensor | None, ...]:
+        """Scale the gradients that the forward pass made."""
+        hidden_grad, items_grad = ctx.saved_tensors
+        scale = grad_outputs[0] / ctx.n
+        return scale * hidden_grad, scale * items_grad, None, None
+
+
+def _softmax_block(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Summed cross-entropy of a block; turns `logits` into its gradient."""
+    logits.sub_(logits.amax(1, keepdim=True))
+    target_logits = logits.gather(1, targets)
+    normalizer = logits.exp_().sum(1, keepdim=True)
+    logits.div_(normalizer)
+    logits.scatter_add_(1, targets, torch.full_like(target_logits, -1.0))
+    return (normalizer.log() - target_logits).sum()
+
+
+def _sigmoid_block(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Summed binary cross-entropy of a block; turns `logits` into its gradient."""
+    target_logits = logits.gather(1, targets)
+    loss = F.softplus(logits).sum() - target_logits.sum()
+    logits.sigmoid_().scatter_add_(1, targets, torch.full_like(target_logits, -1.0))
+    return loss
+
+
+def softmax_loss(
+    hidden_Nd: torch.Tensor, items_Vd: torch.Tensor, targets_N: torch.Tensor
+) -> torch.Tensor:
+    """Exact mean cross-entropy of `hidden @ items.T` over all V items, at constant memory."""
+    return _Chunked.apply(hidden_Nd, items_Vd, targets_N, _softmax_block)  # pyright: ignore
+
+
+def sampled_softmax_loss(
+    hidden_Nd: torch.Tensor,
+    items_Vd: torch.Tensor,
+    targets_N: torch.Tensor,
+    frequency_V: torch.Tensor,
+    negatives: int,
+) -> torch.Tensor:
+    """Cross-entropy against negatives drawn by frequency and shared by the batch.
+
+    The logQ correction (Bengio & Senécal 2008; Yi et al. 2019) takes log(draws * probability) off
+    every negative's logit, so that popular items, drawn more often, are not pushed down more.
+
+    Args:
+        hidden_Nd: one vector a position.
+        items_Vd: one vector a candidate.
+        targets_N: the candidate that came next.
+        frequency_V: how often each candidate occurs in training; all above 0.
+        negatives: how many are drawn, with replacement.
+    """
+    probability_V = frequency_V / frequency_V.sum()
+    drawn = torch.multinomial(probability_V, negatives, replacement=True)
+    target_logits = (hidden_Nd * items_Vd[targets_N]).sum(1, keepdim=True)
+    logits = hidden_Nd @ items_Vd[drawn].T - (negatives * probability_V[drawn]).log()
+    logits = logits.masked_fill(drawn == targets_N[:, None], float("-inf"))
+    everything = torch.cat([target_logits, logits], 1)
+    return F.cross_entropy(everything, torch.zeros_like(targets_N))
+
+
+def sigmoid_loss(
+    hidden_Nd: torch.Tensor, items_Vd: torch.Tensor, targets_N: torch.Tensor, offset: torch.Tensor
+) -> torch.Tensor:
+    """Binary cross-entropy of every item at every position, summed over items.
+
+    Args:
+        hidden_Nd: one vector a position.
+        items_Vd: one vector a candidate.
+        targets_N: the candidate that came next.
+        offset: a learnt scalar added to all logits, since nearly all labels are 0.
+    """
+    # The offset rides along as one more dimension, on which every position is 1.
+    hidden = torch.cat([hidden_Nd, hidden_Nd.new_ones(len(hidden_Nd), 1)], 1)
+    items = torch.cat([items_Vd, offset.expand(len(items_Vd), 1)], 1)
+    return _Chunked.apply(hidden, items, targets_N, _sigmoid_block)  # pyright: ignore
+
+
+def threshold_items(logits: torch.Tensor, thresholds: list[float]) -> list[torch.Tensor]:
+    """Which items are likely enough under the sigmoid objective.
+
+    Args:
+        logits: [B, V+1], column 0 is padding (-inf).
+        thresholds: probabilities strictly between 0 and 1.
+
+    Returns:
+        A bool [B, V+1] for each threshold: the item's own probability reaches it.
+
+    Raises:
+        ValueError: a threshold is not a probability.
+    """
+    if not all(0 < threshold < 1 for threshold in thresholds):
+        raise ValueError(f"thresholds must lie between 0 and 1, got {thresholds}")
+    probabilities = torch.sigmoid(logits)
+    return [probabilities >= threshold for threshold in thresholds]

@@ -1,0 +1,150 @@
+"""One scoring interface for networks and baselines, and the lists and judgements made from it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from llmrec_assets.core.metrics import CUTS, coverage, exposure, gini, ranks, summarise
+from llmrec_assets.core.sequences import Sequences, flat_rows
+
+NEVER = float("-inf")
+
+
+class Scorer(Protocol):
+    """Anything that says how likely each item is next."""
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """Score all items.
+
+        Args:
+            sequences: the events.
+            ends: int64 [B], absolute position after each history's last event.
+            users: int64 [B], whose histories they are.
+
+        Returns:
+            [B, V+1]: scores whose softmax over items 1..V is the probability of each being next,
+            given every event of `users[b]` before `ends[b]`. Column 0 is -inf.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Where a scorer ranked each user's target among all items."""
+
+    users: np.ndarray  # int64 [n]
+    targets: np.ndarray  # int64 [n], item codes
+    masked_ranks: np.ndarray  # float32 [n], items of the history are no candidates
+    ranks: np.ndarray  # float32 [n], all items are candidates
+    shown: np.ndarray  # int64 [n, 20], the list without items of the history, 0 = none
+    n_items: int  # V
+
+    def summary(self) -> dict[str, float]:
+        """Mean metrics: `masked_*`, unmasked without a prefix, coverage and gini of top 10s."""
+        shown = exposure(self.shown[:, :10], self.n_items)
+        masked = {f"masked_{name}": mean for name, mean in summarise(self.masked_ranks).items()}
+        spread = {"coverage_at_10": coverage(shown), "gini_at_10": gini(shown)}
+        return {**masked, **summarise(self.ranks), **spread, "users": float(len(self.users))}
+
+
+@dataclass(frozen=True)
+class TopItems:
+    """Lists of k items, best first; code 0, score -inf and probability 0 where items ran out."""
+
+    codes: torch.Tensor  # int64 [B, k]
+    scores: torch.Tensor  # float32 [B, k], the scorer's logits
+    probabilities: torch.Tensor  # float32 [B, k], of the item among all items, seen ones too
+
+
+def evaluate(
+    scorer: Scorer, sequences: Sequences, targets: np.ndarray, block: int = 256
+) -> Evaluation:
+    """Rank every target (int64 [U], absolute position, -1 = none) given the events before it.
+
+    Only `block` users' scores are held at a time. The result is the same for any block, but for
+    the rounding of matrix products.
+    """
+    users = np.flatnonzero(targets >= 0)
+    masked, unmasked, shown, n_items = [], [], [], 0
+    for chosen in np.split(users, range(block, len(users), block)):
+        if len(chosen) == 0:
+            continue
+        ends = targets[chosen]
+        logits = scorer.logits(sequences, ends, chosen)
+        n_items = logits.shape[1] - 1
+        items = torch.from_numpy(sequences.items[ends].astype(np.int64))
+        unmasked.append(ranks(logits, items).numpy())
+        own = logits.gather(1, items[:, None])
+        exclude_seen(logits, sequences, ends, chosen)
+        shown.append(best(logits, max(CUTS)).numpy())
+        masked.append(ranks(logits.scatter_(1, items[:, None], own), items).numpy())
+    none, no_list = np.zeros(0, np.float32), np.zeros((0, max(CUTS)), np.int64)
+    return Evaluation(
+        users=users,
+        targets=sequences.items[targets[users]].astype(np.int64),
+        masked_ranks=np.concatenate([none, *masked]),
+        ranks=np.concatenate([none, *unmasked]),
+        shown=np.concatenate([no_list, *shown]),
+        n_items=n_items,
+    )
+
+
+def top_k(
+    scorer: Scorer,
+    sequences: Sequences,
+    users: np.ndarray,
+    k: int,
+    ends: np.ndarray | None = None,
+    hide_seen: bool = True,
+    allowed: np.ndarray | None = None,
+) -> TopItems:
+    """The k likeliest next items of each user of a block.
+
+    Args:
+        scorer: what ranks.
+        sequences: the events.
+        users: int64 [B]; as many as there is room for [B, V+1] scores.
+        k: items a list.
+        ends: int64 [B], where the histories end; each user's newest event when not given.
+        hide_seen: leave out the items of the history.
+        allowed: bool [V+1], items that may be shown; all when not given.
+    """
+    ends = sequences.offsets[users + 1] if ends is None else ends
+    logits = scorer.logits(sequences, ends, users)
+    probabilities = logits.softmax(1)
+    if hide_seen:
+        exclude_seen(logits, sequences, ends, users)
+    if allowed is not None:
+        logits[:, torch.from_numpy(~allowed)] = NEVER
+    codes = best(logits, k)
+    scores = logits.gather(1, codes)
+    return TopItems(codes, scores, probabilities.gather(1, codes) * (codes > 0))
+
+
+def exclude_seen(
+    logits: torch.Tensor, sequences: Sequences, ends: np.ndarray, users: np.ndarray
+) -> None:
+    """Set the scores of all items of each user's history to -inf, in place."""
+    positions, rows = flat_rows(sequences.starts[users], ends)
+    seen = torch.from_numpy(sequences.items[positions].astype(np.int64))
+    logits[torch.from_numpy(rows), seen] = NEVER
+
+
+def best(scores: torch.Tensor, k: int) -> torch.Tensor:
+    """Columns of each row's k highest scores, best first, the lower column where scores tie.
+
+    Returns:
+        int64 [B, k], 0 where fewer than k scores are above -inf.
+    """
+    depth = min(k, scores.shape[1])
+    last = scores.topk(depth, 1).values[:, -1:]
+    # topk alone breaks ties as it likes: take all above the last score, then ties from the left.
+    above, tied = scores > last, scores == last
+    room = depth - above.sum(1, keepdim=True)
+    kept = above | (tied & (tied.cumsum(1, dtype=torch.int32) <= room))
+    codes = kept.nonzero()[:, 1].view(len(scores), depth)
+    found, order = scores.gather(1, codes).sort(dim=1, descending=True, stable=True)
+    codes = codes.gather(1, order).masked_fill(found == NEVER, 0)
+    return torch.nn.functional.pad(codes, (0, k - depth))

@@ -1,0 +1,59 @@
+"""Scores of several scorers as a table, and the plots of training and evaluation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from llmrec_assets.core.ranking import Scorer, evaluate
+from llmrec_assets.core.sequences import Sequences
+from llmrec_assets.core.training import EpochReport
+
+
+def evaluation_rows(
+    protocol: str,
+    scorers: Sequence[tuple[str, str, Scorer]],
+    sequences: Sequences,
+    targets: np.ndarray,
+) -> pd.DataFrame:
+    """Every metric of every scorer (name, role, scorer) on the same targets.
+
+    Returns:
+        Columns protocol, scorer, role, metric, score, users.
+    """
+    rows = []
+    for name, role, scorer in scorers:
+        summary = evaluate(scorer, sequences, targets).summary()
+        users = int(summary.pop("users"))
+        rows += [(protocol, name, role, metric, score, users) for metric, score in summary.items()]
+    columns = ["protocol", "scorer", "role", "metric", "score", "users"]
+    return pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int})
+
+
+def learning_curve_plot(curve: Sequence[EpochReport]) -> Figure:
+    """Training loss and validation NDCG@10 by epoch."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    loss = figure.subplots()
+    epochs = [report.epoch for report in curve]
+    loss.plot(epochs, [report.train_loss for report in curve], color="tab:gray", label="loss")
+    loss.set(xlabel="epoch", ylabel="training loss")
+    ndcg = loss.twinx()
+    ndcg.plot(epochs, [report.validation_ndcg for report in curve], color="tab:blue", marker=".")
+    ndcg.set_ylabel("validation NDCG@10", color="tab:blue")
+    return figure
+
+
+def evaluation_plot(rows: pd.DataFrame) -> Figure:
+    """Masked NDCG@10 and Recall@10 of every scorer, a panel for each protocol."""
+    protocols = sorted(rows["protocol"].unique(), reverse=True)
+    figure = Figure(figsize=(4.5 * len(protocols), 3.2), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(protocols), sharey=True))
+    for panel, protocol in zip(panels, protocols, strict=True):
+        table = rows[rows["protocol"] == protocol].pivot(
+            index="scorer", columns="metric", values="score"
+        )
+        shown = table[["masked_ndcg_at_10", "masked_recall_at_10"]]
+        shown.plot.bar(ax=panel, rot=15, title=protocol.replace("_", " "), legend=panel is panels[0])
+        panel.set_xlabel("")
+    return figure

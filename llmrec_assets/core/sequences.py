@@ -1,0 +1,77 @@
+"""Users' events and the item catalogue as flat arrays, and how padded windows are cut from them.
+
+NumPy only: this module loads with the definitions. Legend for shapes: U users, N events, V items,
+F numeric features, T text embeddings of D numbers, B rows of a batch, L steps of a window.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """All users' events, each user's contiguous and oldest first (CSR)."""
+
+    offsets: np.ndarray  # int64 [U+1], user u owns events offsets[u]..offsets[u+1]
+    items: np.ndarray  # int32 [N], item codes 1..V (0 = padding, never an item)
+    behaviors: np.ndarray  # int16 [N], behaviour codes 1..B (0 = padding)
+    text_rows: np.ndarray  # int32 [N], row of the step's text embedding, -1 = none
+    numeric: np.ndarray  # float32 [N, F], about standardised; NaN = masked or unknown
+    times: np.ndarray  # int64 [N], microseconds UTC, or steps
+    positive: np.ndarray  # bool [N], may be a target (a dislike is history only)
+
+    @property
+    def n_users(self) -> int:
+        """U."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_numeric(self) -> int:
+        """F, numeric features a step."""
+        return self.numeric.shape[1]
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Position of every user's first event, int64 [U]."""
+        return self.offsets[:-1]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items that can be recommended, with the frozen embeddings of their texts."""
+
+    n_items: int  # V
+    text_rows: np.ndarray  # int32 [V+1], row of the item's text embedding, -1 = none
+    embeddings: np.ndarray  # float32 [T, D], may be memory-mapped; T may be 0
+    n_behaviors: int  # B
+
+
+def padded_rows(starts: np.ndarray, ends: np.ndarray, max_length: int) -> np.ndarray:
+    """Positions of the last `max_length` events of every span, as one rectangle.
+
+    Args:
+        starts: first position of each span, int64 [B].
+        ends: position after the last of each span, int64 [B].
+        max_length: most events kept of a span.
+
+    Returns:
+        int64 [B, L], oldest first and filled up on the right with -1, L at least 1. Padding on the
+        right lets a causal network ignore it without a mask.
+    """
+    first = np.maximum(starts, ends - max_length)
+    lengths = np.maximum(ends - first, 0)
+    steps = np.arange(max(1, int(lengths.max(initial=0))))
+    return np.where(steps < lengths[:, None], first[:, None] + steps, -1)
+
+
+def flat_rows(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every position of every span, one after the other.
+
+    Returns:
+        (positions, spans): the event's position and the index of its span, both int64 [sum].
+    """
+    lengths = np.maximum(ends - starts, 0)
+    spans = np.repeat(np.arange(len(starts)), lengths)
+    before = np.cumsum(lengths) - lengths
+    return np.arange(len(spans)) + (starts - before)[spans], spans

@@ -1,0 +1,118 @@
+"""One pass after the other over the training events: batches, loss, optimiser, schedule."""
+
+import numpy as np
+import torch
+
+from llmrec_assets.core.batches import batch_of, bucketed, training_windows
+from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.networks.model import NextItemModel
+from llmrec_assets.core.networks.scoring import NetworkScorer
+from llmrec_assets.core.objectives import sampled_softmax_loss, sigmoid_loss, softmax_loss
+from llmrec_assets.core.ranking import evaluate
+from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows, padded_rows
+
+
+class NothingToLearn(Exception):
+    """No user has two events to train on, of which the later may be a target."""
+
+
+class NonFiniteLoss(Exception):
+    """The loss became NaN or infinite: the learning rate or an input is too large."""
+
+
+class Trainer:
+    """One model with its optimiser and the events it learns from."""
+
+    def __init__(
+        self, sequences: Sequences, catalogue: Catalogue, config: ModelConfig, ends: np.ndarray
+    ) -> None:
+        self.sequences, self.config, self.ends = sequences, config, ends
+        self.rng = np.random.default_rng(config.seed)
+        self.model = _fresh_model(sequences, catalogue, config, ends)
+        # Only items of the training period compete: a later one must not be learnt as unlikely.
+        self.candidates = self.model.counts.nonzero()[:, 0]
+        self.index = torch.zeros_like(self.model.counts)
+        self.index[self.candidates] = torch.arange(len(self.candidates))
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def run_epoch(self, epoch: int) -> float:
+        """Train on every position once; the mean loss."""
+        self.model.train()
+        first, last = training_windows(
+            self.sequences.starts, self.ends, self.config.max_length, self.rng
+        )
+        batches = bucketed(last - first, self.config.batch_events, self.rng)
+        total, positions = 0.0, 0
+        for step, chosen in enumerate(batches):
+            self._set_learning_rate(epoch - 1 + step / len(batches))
+            rows = padded_rows(first[chosen], last[chosen], self.config.max_length)
+            n, loss = self._step(rows)
+            total, positions = total + loss * n, positions + n
+        if positions == 0:
+            raise NothingToLearn("no user has two training events of which the later is positive")
+        return total / positions
+
+    def validate(self, targets: np.ndarray) -> float:
+        """Masked NDCG@10 at `targets`."""
+        evaluation = evaluate(NetworkScorer(self.model), self.sequences, targets)
+        return evaluation.summary()["masked_ndcg_at_10"]
+
+    def _step(self, rows: np.ndarray) -> tuple[int, float]:
+        """One update from the windows at `rows`: positions trained and their mean loss."""
+        trained = (rows >= 0) & self.sequences.positive[rows + 1]
+        targets = torch.from_numpy(self.sequences.items[rows[trained] + 1].astype(np.int64))
+        if len(targets) == 0:
+            return 0, 0.0
+        hidden_Nd = self.model(batch_of(self.sequences, rows))[torch.from_numpy(trained)]
+        loss = self._loss(hidden_Nd, self.index[targets])
+        if not torch.isfinite(loss):
+            raise NonFiniteLoss(
+                f"loss {loss.item()}: lower learning_rate ({self.config.learning_rate}) or look "
+                "for extreme numeric features or embeddings"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        return len(targets), loss.item()
+
+    def _loss(self, hidden_Nd: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
+        """The configured objective against the items of the training period."""
+        items_Vd = self.model.item_matrix()[self.candidates]
+        match self.config.objective:
+            case "softmax":
+                return softmax_loss(hidden_Nd, items_Vd, targets_N)
+            case "sigmoid":
+                return sigmoid_loss(hidden_Nd, items_Vd, targets_N, self.model.offset)
+            case "sampled_softmax":
+                frequency_V = self.model.counts[self.candidates].float()
+                return sampled_softmax_loss(
+                    hidden_Nd, items_Vd, targets_N, frequency_V, self.config.negatives
+                )
+
+    def _set_learning_rate(self, epochs_done: float) -> None:
+        """Rise over the first half epoch, then fall in a line to a tenth at `max_epochs`."""
+        rise = min(1.0, (epochs_done + 0.02) / 0.5)
+        fall = 1 - 0.9 * epochs_done / self.config.max_epochs
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * rise * fall
+
+
+def _fresh_model(
+    sequences: Sequences, catalogue: Catalogue, config: ModelConfig, ends: np.ndarray
+) -> NextItemModel:
+    """An untrained model that knows the training period's item counts and text basis."""
+    model = NextItemModel(config, catalogue, sequences.n_numeric)
+    positions, _ = flat_rows(sequences.starts, ends)
+    for column, counts in (
+        (sequences.items, model.counts),
+        (sequences.behaviors, model.behavior_counts),
+    ):
+        counts += torch.from_numpy(np.bincount(column[positions], minlength=len(counts)))
+    if model.has_text:
+        rows = model.item_text_rows[model.counts > 0]
+        model.text.fit_basis(catalogue.embeddings, rows[rows >= 0].numpy())
+        model.text.read(catalogue.embeddings)
+    return model

@@ -1,0 +1,48 @@
+"""The embedded demo: a generated shop in a root of its own, and simulated answers to its lists."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from llmrec_assets.datasets import shop, simulator
+from llmrec_assets.datasets.shop import Shop
+from llmrec_assets.layout import Layout
+
+GENERATED = ("shop-events.csv", "shop-items.csv")
+RETURNED = ("simulated-feedback-", "returned-feedback-")
+
+
+class ForeignFiles(Exception):
+    """The demo's landing zone holds files that the demo did not write."""
+
+
+def prepare(layout: Layout, seed: int) -> Shop:
+    """Write the shop's files into the landing zone of a demo root.
+
+    Raises:
+        ForeignFiles: somebody else's files are there: responses are never simulated for them.
+    """
+    foreign = [
+        path.name
+        for folder in (layout.landing_events, layout.landing_items, layout.landing_feedback)
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.name not in GENERATED and not path.name.startswith((".", *RETURNED))
+    ]
+    if foreign:
+        raise ForeignFiles(
+            f"{layout.landing} holds files that the demo did not write ({', '.join(foreign[:3])}):"
+            " the demo simulates feedback, so it takes only its own shop. Move them to a data root"
+            " of yours and run: llmrec run"
+        )
+    generated = shop.generate(seed)
+    shop.write_landing(generated, layout.landing_events, layout.landing_items)
+    return generated
+
+
+def answer_lists(layout: Layout, generated: Shop, seed: int) -> Path:
+    """Let the simulator answer the published lists; the file of feedback it wrote."""
+    lists = pd.read_parquet(layout.recommendations)
+    at = pd.Timestamp(generated.events["timestamp"].max()) + pd.Timedelta(hours=1)
+    answers = simulator.simulate_responses(lists, generated.truth, seed, at)
+    return simulator.write_feedback(answers, layout.landing_feedback)

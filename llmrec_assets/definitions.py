@@ -1,0 +1,42 @@
+"""The Dagster code location: stages in the order of the flow, resources and global policies."""
+
+import dagster as dg
+
+from llmrec_assets.assets import (
+    s1_raw_events,
+    s2_sequences,
+    s3_embeddings,
+    s4_features,
+    s5_model,
+    s6_recommendations,
+    s7_feedback,
+)
+from llmrec_assets.automation import jobs, schedules, sensors
+from llmrec_assets.automation.progress import progress
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.wiring import resources_of
+
+STAGES = {
+    "s1_raw_events": s1_raw_events,
+    "s2_sequences": s2_sequences,
+    "s3_embeddings": s3_embeddings,
+    "s4_features": s4_features,
+    "s5_model": s5_model,
+    "s6_recommendations": s6_recommendations,
+    "s7_feedback": s7_feedback,
+}
+
+defs = dg.Definitions(
+    assets=[
+        asset
+        for group, module in STAGES.items()
+        for asset in dg.load_assets_from_modules([module], group_name=group)
+    ],
+    asset_checks=dg.load_asset_checks_from_modules(STAGES.values()),
+    jobs=jobs.ALL,
+    sensors=sensors.ALL,
+    schedules=schedules.ALL,
+    resources=resources_of(Layout.from_environment()),
+    loggers={"progress": progress},
+    executor=dg.in_process_executor,  # the flow is a chain: one process, one torch import
+)

@@ -1,0 +1,90 @@
+"""Where things lie under one data root: the only module that spells a path of the store."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT_VARIABLE = "LLMREC_DATA_DIR"
+DEFAULT_ROOT = "data"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one store. Everything a run reads or writes is below `root`."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "Layout":
+        """The root named by `LLMREC_DATA_DIR`, or `data/` in the working directory."""
+        return cls(Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT).expanduser().resolve())
+
+    @property
+    def landing(self) -> Path:
+        """What comes in: a folder each for `events`, `items` and `feedback`."""
+        return self.root / "landing"
+
+    @property
+    def landing_events(self) -> Path:
+        """Files of events."""
+        return self.landing / "events"
+
+    @property
+    def landing_items(self) -> Path:
+        """Files of items."""
+        return self.landing / "items"
+
+    @property
+    def landing_feedback(self) -> Path:
+        """Files of impressions and responses."""
+        return self.landing / "feedback"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file."""
+        return self.root / "llmrec.duckdb"
+
+    @property
+    def arrays(self) -> Path:
+        """Large arrays that tables refer to."""
+        return self.root / "arrays"
+
+    @property
+    def serving(self) -> Path:
+        """What readers outside the pipeline may read; each file is replaced atomically."""
+        return self.root / "serving"
+
+    @property
+    def recommendations(self) -> Path:
+        """The published lists."""
+        return self.serving / "recommendations.parquet"
+
+    @property
+    def published_items(self) -> Path:
+        """Titles of the published items."""
+        return self.serving / "items.parquet"
+
+    @property
+    def mlflow_database(self) -> Path:
+        """MLflow's tracking and registry store."""
+        return self.root / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """MLflow's artifacts: model packages and plots."""
+        return self.root / "mlartifacts"
+
+    @property
+    def behaviors(self) -> Path:
+        """The user's own behaviour dictionary; optional."""
+        return self.root / "behaviors.json"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance of this root."""
+        return self.root / "dagster"
+
+    @property
+    def demo(self) -> "Layout":
+        """The root of the embedded demo."""
+        return Layout(self.root / "demo")

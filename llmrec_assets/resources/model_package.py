@@ -1,0 +1,65 @@
+"""A trained model as files: safetensors, and a JSON of its config and vocabulary."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGE = "package.json"
+
+
+class PackageInfo(BaseModel):
+    """What must be known to use the weights. Ids are external; a code is a place in a list."""
+
+    version: str
+    config: dict[str, Any]
+    items: list[str]
+    behaviors: list[str]
+    encoder: str
+    statistics_version: str
+    scaling: str
+    data_fingerprint: str
+    code_version: str
+    trained_through: int
+    best_epoch: int
+    validation_ndcg_at_10: float
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """One model version: a fit to judge it by, and the one of the same setting on all events."""
+
+    info: PackageInfo
+    evaluation: "dict[str, torch.Tensor]"
+    final: "dict[str, torch.Tensor]"
+
+
+def save(package: ModelPackage, folder: Path) -> None:
+    """Write the package's files into `folder`."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(package.evaluation, folder / "evaluation.safetensors")
+    save_file(package.final, folder / "final.safetensors")
+    (folder / PACKAGE).write_text(package.info.model_dump_json(indent=1), encoding="utf-8")
+
+
+def load(folder: Path) -> ModelPackage:
+    """Read a package.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        pydantic.ValidationError: package.json is not of this form.
+    """
+    from safetensors.torch import load_file
+
+    info = PackageInfo.model_validate_json((folder / PACKAGE).read_text(encoding="utf-8"))
+    return ModelPackage(
+        info,
+        evaluation=load_file(folder / "evaluation.safetensors"),
+        final=load_file(folder / "final.safetensors"),
+    )

@@ -1,0 +1,78 @@
+"""The DuckDB file every stage reads and writes."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pandas as pd
+import pyarrow as pa
+from pydantic import Field
+
+
+class WarehouseBusy(Exception):
+    """Another process held the DuckDB file for longer than the wait allowed."""
+
+
+class Warehouse(dg.ConfigurableResource):
+    """Short connections to one DuckDB file.
+
+    DuckDB lets one process write, or many read, never both. So a stage connects, moves data and
+    disconnects before it computes; a connection that finds the file taken waits for it.
+    """
+
+    path: str = Field(description="The DuckDB file; made when missing.")
+    wait_seconds: float = Field(default=120.0, description="How long to wait for the file lock.")
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection inside one transaction: all of it is kept, or none.
+
+        Raises:
+            WarehouseBusy: another process held the file for longer than `wait_seconds`.
+        """
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        connection = self._open()
+        try:
+            connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")
+            connection.begin()
+            yield connection
+            connection.commit()
+        finally:
+            connection.close()  # an open transaction is rolled back
+
+    def read(self, query: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
+        """The rows of `query` as a frame."""
+        with self.connect() as connection:
+            return connection.execute(query, list(parameters)).df()
+
+    def read_arrow(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
+        """The rows of `query` as an Arrow table."""
+        with self.connect() as connection:
+            return connection.sql(query, params=list(parameters)).to_arrow_table()
+
+    def exists(self, table: str) -> bool:
+        """Whether `table`, written `schema.name`, is there."""
+        query = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+        return not self.read(query, table.split(".")).empty
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self.wait_seconds
+        pause = 0.02
+        while True:
+            try:
+                return duckdb.connect(self.path)
+            except duckdb.IOException as error:
+                if "set lock" not in str(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise WarehouseBusy(
+                        f"{self.path} was in use for {self.wait_seconds:g} s; close the program"
+                        f" that holds it open and try again ({error})"
+                    ) from error
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 1.6, 0.5)

@@ -1,0 +1,28 @@
+"""The resources of one data root, by the names that assets ask for."""
+
+from typing import Any
+
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
+from llmrec_assets.resources.encoder import TextEncoder
+from llmrec_assets.resources.landing import Landing
+from llmrec_assets.resources.publisher import Publisher
+from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.settings import setting
+
+
+def resources_of(layout: Layout) -> dict[str, Any]:
+    """Name → resource."""
+    return {
+        "warehouse": Warehouse(path=str(layout.warehouse)),
+        "landing": Landing(root=str(layout.root)),
+        "arrays": Arrays(root=str(layout.arrays)),
+        "encoder": TextEncoder(model=setting("ENCODER", "multilingual")),
+        "behavior_dictionary": BehaviorDictionary(path=str(layout.behaviors)),
+        "registry": Registry(
+            database=str(layout.mlflow_database), artifacts=str(layout.mlflow_artifacts)
+        ),
+        "publisher": Publisher(root=str(layout.root)),
+    }

@@ -1,0 +1,54 @@
+"""Settings from the environment: the defaults of the typed config, read when definitions load."""
+
+import os
+from typing import TypeVar
+
+PREFIX = "LLMREC_"
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+Scalar = TypeVar("Scalar", bool, int, float, str)
+
+
+class SettingError(ValueError):
+    """An environment variable holds a value that its setting does not take."""
+
+
+def setting(
+    name: str,
+    default: Scalar,
+    *,
+    choices: tuple[Scalar, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+  ) -> Scalar:
+    """The value of `LLMREC_<name>` in the type of `default`, or `default` where it is not set.
+
+    Raises:
+        SettingError: the variable is set to another type, choice or range; it names all of them.
+    """
+    variable = PREFIX + name
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return default
+    value = _parse(variable, text, default)
+    if choices and value not in choices:
+        raise SettingError(f"{variable}={text!r} must be one of {', '.join(map(str, choices))}")
+    if not isinstance(value, str):
+        if minimum is not None and value < minimum:
+            raise SettingError(f"{variable}={text!r} must be at least {minimum:g}")
+        if maximum is not None and value > maximum:
+            raise SettingError(f"{variable}={text!r} must be at most {maximum:g}")
+    return value
+
+
+def _parse(variable: str, text: str, default: Scalar) -> Scalar:
+    kind = type(default)
+    if kind is bool:
+        if text.lower() not in TRUE | FALSE:
+            raise SettingError(f"{variable}={text!r} must be true or false")
+        return kind(text.lower() in TRUE)
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise SettingError(f"{variable}={text!r} must be of type {kind.__name__}") from error

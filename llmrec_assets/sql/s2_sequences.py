@@ -1,0 +1,279 @@
+"""Stage 2 in SQL: which events count, in what order, and how a history reads as text."""
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from llmrec_assets.core.behaviors import Behavior
+from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql.s2_tables import (
+    CLEAN,
+    CLEAN_EVENTS,
+    ITEM_TEXTS,
+    ITEMS,
+    RAW,
+    REMOVED_EVENTS,
+    SCHEMA,
+    STEP_TEXTS,
+    USER_SEQUENCES,
+    VALUE_STATISTICS,
+)
+from llmrec_assets.sql.shards import BELONGS, WHOLE, Shard
+
+# A rule is the first that applies; the order is that of the README.
+JUDGED_EVENTS = f"""
+with shard as (
+    select *,
+        coalesce(epoch_us(timestamp), step) as time,
+        count(*) over (partition by user_id, timestamp::date) as events_that_day,
+        row_number() over (
+            partition by user_id, item_id, timestamp, step, behavior, own_event_id order by seq
+        ) as repeat_number
+    from {RAW} where {BELONGS}
+), bots as (
+    select user_id, bool_or(timestamp is not null and events_that_day > $bot_events_per_day) as bot
+    from shard group by user_id
+)
+select shard.*, bot as is_bot,
+    case
+        when timestamp < $earliest::timestamp then 'time before ' || $earliest
+        when timestamp > ingested_at + to_days(1) then 'time in the future'
+        when repeat_number > 1 and not own_event_id
+            then 'repeats another event of the same user, item, time and behaviour'
+        when bot and $drop_bots then 'bot'
+    end as reason
+from shard join bots using (user_id)
+"""
+
+# Positive events at or after each one place it: the last positive is the test target, the one
+# before it the validation target, and only what precedes that is training.
+ORDERED_EVENTS = """
+with known as (
+    select judged.*, coalesce(words.positive, true) and not is_bot as positive,
+        coalesce(words.weight, 1) as weight
+    from judged left join words using (behavior) where reason is null
+), placed as (
+    select *, sum(positive::int) over (
+        partition by user_id order by time desc, seq desc rows unbounded preceding
+    ) as positives_ahead
+    from known
+)
+select *, false as is_outlier,
+    case
+        when positives_ahead > 2 or (positives_ahead = 2 and not positive) then 'train'
+        when positives_ahead = 2 or (positives_ahead = 1 and not positive) then 'validation'
+        else 'test'
+    end as split
+from placed
+"""
+
+# One round of k-core; repeated by its caller until nothing changes.
+BELOW_CORE = """
+select seq from judged where reason is null and (
+    user_id in (select user_id from judged where reason is null
+                group by user_id having count(*) < $k)
+    or item_id in (select item_id from judged where reason is null
+                   group by item_id having count(distinct user_id) < $k))
+"""
+
+STATISTICS = f"""
+with observed as (
+    select split, time, behavior, unnest([
+        {{'feature': 'rating', 'x': rating}}, {{'feature': 'value', 'x': value}}
+    ], recursive := true)
+    from {CLEAN}
+)
+select fit, feature, behavior, count(x) as n, avg(x) as mean,
+    stddev_pop(x) as std, min(x) as minimum, max(x) as maximum
+from observed, (values ('evaluation'), ('global'), ('final')) as fits(fit)
+where x is not null and case fit
+    when 'evaluation' then split = 'train'
+    when 'global' then time < (
+        select time from {CLEAN} order by time
+        limit 1 offset (select floor(count(*) * $train_share)::bigint from {CLEAN}))
+    else true end
+group by all
+"""
+
+MARK_OUTLIERS = f"""
+update {CLEAN} as e set is_outlier = true
+from {SCHEMA}.value_statistics as s
+where s.version = $version and s.fit = 'evaluation' and s.behavior = e.behavior and s.std > 0
+    and abs(case s.feature when 'rating' then e.rating else e.value end - s.mean)
+        > $outlier_deviations * s.std
+"""
+
+ITEM_TEXT = f"""
+select item_id, coalesce(nullif(trim(title), ''), item_id) as title,
+    nullif(concat_ws(
+        '. ', nullif(trim(title), ''), nullif(trim(brand), ''), nullif(trim(category), ''),
+        nullif(trim(description[:$description_characters]), '')), '') as text
+from (select distinct item_id from {CLEAN} union select item_id from {ITEMS})
+left join {ITEMS} using (item_id)
+"""
+
+STEP_TEXT = f"""
+select behavior, item_id, coalesce(word, behavior) || $joiner || text as text
+from (select distinct behavior, item_id from {CLEAN})
+join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
+"""
+
+# One ordered list of structs per user: one sort instead of one per column.
+HISTORIES = f"""
+with newest as (
+    select user_id, time, seq, item_id, behavior,
+        count(*) over users as n_events, min(time) over users as first_time,
+        max(time) over users as last_time,
+        row_number() over (users order by time desc, seq desc) as age
+    from {CLEAN} window users as (partition by user_id)
+), lists as (
+    select user_id, n_events, first_time, last_time, list({{
+        'item_id': item_id, 'behavior': behavior,
+        'text': coalesce(word, behavior) || $joiner || title
+    }} order by time, seq) as steps
+    from newest join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
+    where age <= $history_length group by all
+)
+select user_id, n_events, first_time, last_time,
+    list_transform(steps, lambda s: s.item_id) as item_ids,
+    list_transform(steps, lambda s: s.behavior) as behaviors,
+    '[' || array_to_string(list_transform(steps, lambda s: s.text), $separator) || ']'
+        as history_text
+from lists
+"""
+
+TITLES_ARE_CHINESE = f"""
+select coalesce(avg(regexp_matches(title, '[\\x{{4e00}}-\\x{{9fff}}]')::int), 0) > 0.5 as chinese
+from {ITEMS} where title is not null
+"""
+
+def register_words(
+    connection: duckdb.DuckDBPyConnection, behaviors: dict[str, Behavior], language: str
+) -> None:
+    """Make the temporary table `words` (behavior, word, weight, positive) of the dictionary."""
+    rows = pa.table(
+        {
+            "behavior": list(behaviors),
+            "word": [b.words.get(language) for b in behaviors.values()],
+            "weight": [b.weight for b in behaviors.values()],
+            "positive": [b.positive for b in behaviors.values()],
+        }
+    )
+    connection.register("dictionary", rows)
+    connection.execute("create or replace temp table words as from dictionary")
+    connection.unregister("dictionary")
+
+
+def detect_language(connection: duckdb.DuckDBPyConnection) -> str:
+    """`zh` when most titles hold Chinese characters, else `en`."""
+    return "zh" if connection.execute(TITLES_ARE_CHINESE).fetchall()[0][0] else "en"
+
+
+def clean(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    earliest: str,
+    bot_events_per_day: int,
+    drop_bots: bool,
+    k_core: int,
+    outlier_deviations: float,
+    shard: Shard = WHOLE,
+) -> str:
+    """Build clean_events and removed_events from the raw ones; the version of the statistics.
+
+    Needs the table `words`. With `k_core` of 0 or 1 nobody is removed for having few events.
+    """
+    rules = {
+        "earliest": earliest,
+        "bot_events_per_day": bot_events_per_day,
+        "drop_bots": drop_bots,
+        **shard.parameters,
+    }
+    connection.execute(f"create or replace temp table judged as {JUDGED_EVENTS}", rules)
+    if k_core > 1:
+        _remove_below_core(connection, k_core)
+    REMOVED_EVENTS.replace(
+        connection, "select seq, reason from judged where reason is not null order by seq"
+    )
+    wanted = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
+    CLEAN_EVENTS.replace(connection, wanted)
+    connection.execute("drop table judged")
+    return _keep_statistics(connection, outlier_deviations)
+
+
+def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
+    reason = f"below the {k}-core"
+    while True:
+        connection.execute(f"create or replace temp table below as {BELOW_CORE}", {"k": k})
+        if not connection.execute("select count(*) from below").fetchall()[0][0]:
+            return
+        connection.execute(
+            "update judged set reason = ? where seq in (select seq from below)", [reason]
+        )
+
+
+def _keep_statistics(connection: duckdb.DuckDBPyConnection, deviations: float) -> str:
+    """Store the statistics under a version that is the hash of their values; mark outliers."""
+    VALUE_STATISTICS.create(connection)
+    connection.execute(f"create or replace temp table observed as {STATISTICS}",
+        {"train_share": 1 - GLOBAL_TEST_SHARE},
+    )
+    version = connection.execute(
+        "select left(md5(coalesce(string_agg(observed::varchar, ';' order by fit, feature,"
+        " behavior), '')), 12) from observed"
+    ).fetchall()[0][0]
+    connection.execute(
+        f"insert or replace into {VALUE_STATISTICS.full_name} by name (select ? as version,"
+        " *, now()::timestamp as computed_at from observed)",
+        [version],
+    )
+    connection.execute(MARK_OUTLIERS, {"version": version, "outlier_deviations": deviations})
+    return version
+
+
+def newest_statistics(connection: duckdb.DuckDBPyConnection) -> str:
+    """The version of value_statistics that the clean events were made with; empty without any."""
+    rows = connection.execute(
+        f"select version from {VALUE_STATISTICS.full_name} order by computed_at desc limit 1"
+    ).fetchall()
+    return rows[0][0] if rows else ""
+
+
+def build_sequences(
+    connection: duckdb.DuckDBPyConnection,
+    language: str,
+    *,
+    history_length: int,
+    description_characters: int,
+) -> None:
+    """Build item_texts, step_texts and user_sequences from the clean events.
+
+    Needs the table `words`.
+    """
+    joiner, separator = ("", "，") if language == "zh" else (" ", ", ")
+    ITEM_TEXTS.replace(
+        connection,
+        f"{ITEM_TEXT} order by item_id",
+        {"description_characters": description_characters},
+    )
+    STEP_TEXTS.replace(connection, f"{STEP_TEXT} order by behavior, item_id", {"joiner": joiner})
+    USER_SEQUENCES.replace(
+        connection,
+        f"{HISTORIES} order by user_id",
+        {"joiner": joiner, "separator": separator, "history_length": history_length},
+    )
+
+
+def removal_counts(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Events by the rule that removed them: columns reason, events."""
+    return connection.execute(
+        f"select reason, count(*) as events from {REMOVED_EVENTS.full_name} group by 1 order by 1"
+    ).df()
+
+
+def unknown_behaviors(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Behaviours that the table `words` lacks: columns behavior, events."""
+    return connection.execute(
+        f"select behavior, count(*) as events from {CLEAN} anti join words using (behavior)"
+        " group by 1 order by 2 desc, 1"
+    ).df()

@@ -1,0 +1,106 @@
+"""The tables of stage 2."""
+
+from llmrec_assets.sql.tables import Column, Table
+
+SCHEMA = "s2_sequences"
+RAW = "s1_raw_events.raw_events"
+ITEMS = "s1_raw_events.raw_items"
+
+CLEAN_EVENTS = Table(
+    SCHEMA,
+    "clean_events",
+    (
+        Column("seq", "bigint", "Ingestion sequence number; breaks ties in time.", (f"{RAW}.seq",)),
+        Column("event_id", "varchar", "The event, once.", (f"{RAW}.event_id",)),
+        Column("user_id", "varchar", "Who.", (f"{RAW}.user_id",), private=True),
+        Column("item_id", "varchar", "What.", (f"{RAW}.item_id",)),
+        Column("time", "bigint", "Microseconds UTC, or the step where time is relative; the order"
+               " of a history is (time, seq).", (f"{RAW}.timestamp", f"{RAW}.step")),
+        Column("timestamp", "timestamp", "UTC; null where time is relative.",
+               (f"{RAW}.timestamp",)),
+        Column("behavior", "varchar", "What the user did.", (f"{RAW}.behavior",)),
+        Column("positive", "boolean", "Whether the behaviour may be a target; never of a bot.",
+               (f"{RAW}.behavior",)),
+        Column("weight", "double", "Weight of the behaviour in the dictionary.",
+               (f"{RAW}.behavior",)),
+        Column("rating", "double", "As given.", (f"{RAW}.rating",)),
+        Column("value", "double", "As given, such as dwell seconds.", (f"{RAW}.value",)),
+        Column("session_id", "varchar", "As given.", (f"{RAW}.session_id",), private=True),
+        Column("is_bot", "boolean", "The user exceeded the daily limit of events.",
+               (f"{RAW}.timestamp",)),
+        Column("is_outlier", "boolean", "rating or value lies implausibly far from the mean of"
+               " its behaviour in the training period.", (f"{RAW}.rating", f"{RAW}.value")),
+        Column("split", "varchar", "train, validation (from the user's last but one positive"
+               " event) or test (from the last one) of leave-one-out.",
+               (f"{RAW}.timestamp", f"{RAW}.seq")),
+    ),
+    primary_key=("seq",),
+)  # fmt: skip
+
+REMOVED_EVENTS = Table(
+    SCHEMA,
+    "removed_events",
+    (
+        Column("seq", "bigint", "The raw event.", (f"{RAW}.seq",)),
+        Column("reason", "varchar", "The rule that removed it."),
+    ),
+)
+
+VALUE_STATISTICS = Table(
+    SCHEMA,
+    "value_statistics",
+    (
+        Column("version", "varchar", "Hash of all rows of this version."),
+        Column("fit", "varchar", "evaluation: the train split; global: the oldest nine"
+               " tenths of the events; final: all events."),
+        Column("feature", "varchar", "rating or value."),
+        Column("behavior", "varchar", "The behaviour it was observed with."),
+        Column("n", "bigint", "Observations."),
+        Column("mean", "double", "Mean."),
+        Column("std", "double", "Population standard deviation."),
+        Column("minimum", "double", "Smallest."),
+        Column("maximum", "double", "Largest."),
+        Column("computed_at", "timestamp", "UTC, last time these values came out."),
+    ),
+    primary_key=("version", "fit", "feature", "behavior"),
+)
+
+ITEM_TEXTS = Table(
+    SCHEMA,
+    "item_texts",
+    (
+        Column("item_id", "varchar", "Every item of the events and of the items files."),
+        Column("title", "varchar", "Title, or the id where there is none."),
+        Column("text", "varchar", "Title, brand, category and description; null without any."),
+    ),
+    primary_key=("item_id",),
+)
+
+STEP_TEXTS = Table(
+    SCHEMA,
+    "step_texts",
+    (
+        Column("behavior", "varchar", "What was done."),
+        Column("item_id", "varchar", "With which item."),
+        Column("text", "varchar", "Behaviour and item in words; null for an item without text."),
+    ),
+    primary_key=("behavior", "item_id"),
+)
+
+CLEAN = f"{SCHEMA}.clean_events"
+USER_SEQUENCES = Table(
+    SCHEMA,
+    "user_sequences",
+    (
+        Column("user_id", "varchar", "Who.", (f"{CLEAN}.user_id",), private=True),
+        Column("n_events", "bigint", "Length of the whole history.", (f"{CLEAN}.seq",)),
+        Column("first_time", "bigint", "Time of the first event.", (f"{CLEAN}.time",)),
+        Column("last_time", "bigint", "Time of the last event.", (f"{CLEAN}.time",)),
+        Column("item_ids", "varchar[]", "The newest items, oldest first.",
+               (f"{CLEAN}.item_id", f"{CLEAN}.time", f"{CLEAN}.seq")),
+        Column("behaviors", "varchar[]", "What was done with each.", (f"{CLEAN}.behavior",)),
+        Column("history_text", "varchar", "The same as text, such as [buy A, browse B].",
+               (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"), private=True),
+    ),
+    primary_key=("user_id",),
+)  # fmt: skip

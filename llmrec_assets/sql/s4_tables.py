@@ -1,0 +1,111 @@
+"""The tables of stage 4."""
+
+from llmrec_assets.sql.tables import Column, Table
+
+SCHEMA = "s4_features"
+CLEAN = "s2_sequences.clean_events"
+TEXTS = "s3_embeddings.text_features"
+
+_TIME = (f"{CLEAN}.time",)
+
+TEMPORAL_FEATURES = Table(
+    SCHEMA,
+    "temporal_features",
+    (
+        Column("seq", "bigint", "The event.", (f"{CLEAN}.seq",)),
+        Column("user_id", "varchar", "Who.", (f"{CLEAN}.user_id",), private=True),
+        Column("position", "bigint", "Place in the user's history, from 0.",
+               (*_TIME, f"{CLEAN}.seq")),
+        Column("behavior", "varchar", "What the user did.", (f"{CLEAN}.behavior",)),
+        Column("gap", "double", "Seconds (or steps) since the user's previous event; null for the"
+               " first.", _TIME),
+        Column("hour", "integer", "Hour of the day, UTC; null where time is relative.", _TIME),
+        Column("weekday", "integer", "0 is Monday; null where time is relative.", _TIME),
+        Column("recency", "double", "Seconds (or steps) since the user's last event with the same"
+               " item; null for the first.", (*_TIME, f"{CLEAN}.item_id")),
+        Column("session_position", "bigint", "Place in the session, from 0. A session is the given"
+               " one, else it ends after 30 minutes (or one step) without an event.",
+               (*_TIME, f"{CLEAN}.session_id")),
+        Column("rating", "double", "As given; null for an outlier.", (f"{CLEAN}.rating",)),
+        Column("value", "double", "As given; null for an outlier.", (f"{CLEAN}.value",)),
+        Column("item_age", "double", "Seconds (or steps) since anybody's first event with the"
+               " item.", (*_TIME, f"{CLEAN}.item_id")),
+        Column("item_popularity", "bigint", "Events with the item at earlier times than this.",
+               (*_TIME, f"{CLEAN}.item_id")),
+    ),
+    primary_key=("seq",),
+)  # fmt: skip
+
+TEMPORAL = TEMPORAL_FEATURES.full_name
+
+# Numeric inputs of a step, in the order of the columns of the array a model sees.
+NUMERIC_FEATURES = (
+    "gap",
+    "hour_sin",
+    "hour_cos",
+    "weekday_sin",
+    "weekday_cos",
+    "recency",
+    "session_position",
+    "rating",
+    "value",
+    "item_age",
+    "item_popularity",
+)
+
+FUSED_FEATURES = Table(
+    SCHEMA,
+    "fused_features",
+    (
+        Column("user_code", "integer", "Row of the user in users.", (f"{CLEAN}.user_id",)),
+        Column("position", "integer", "Place in the history, from 0.", (f"{TEMPORAL}.position",)),
+        Column("seq", "bigint", "The event.", (f"{CLEAN}.seq",)),
+        Column("time", "bigint", "As in clean_events.", _TIME),
+        Column("item_code", "integer", "Row of the item in items, from 1.",
+               (f"{CLEAN}.item_id",)),
+        Column("behavior_code", "smallint", "Row of the behaviour in behaviors, from 1.",
+               (f"{CLEAN}.behavior",)),
+        Column("embedding_row", "integer", "Row of the step's text in the embedding matrix; -1"
+               " without text.", (f"{TEXTS}.embedding_row",)),
+        Column("positive", "boolean", "May be a target.", (f"{CLEAN}.positive",)),
+        Column("split", "varchar", "As in clean_events.", (f"{CLEAN}.split",)),
+        *(
+            Column(name, "float", f"{name}; null where unknown. Times and counts as ln(1 + x) / 10,"
+                   " cycles as sine and cosine, rating and value raw.",
+                   (f"{TEMPORAL}.{name.removesuffix('_sin').removesuffix('_cos')}",))
+            for name in NUMERIC_FEATURES
+        ),
+    ),
+    primary_key=("user_code", "position"),
+)  # fmt: skip
+
+USERS = Table(
+    SCHEMA,
+    "users",
+    (
+        Column("user_code", "integer", "Place of the id among all ids, from 0."),
+        Column("user_id", "varchar", "Every user of the clean events.", private=True),
+    ),
+    primary_key=("user_code",),
+)
+
+ITEMS = Table(
+    SCHEMA,
+    "items",
+    (
+        Column("item_code", "integer", "Place of the id among all ids, from 1."),
+        Column("item_id", "varchar", "Every item of the events and of the items files."),
+        Column("embedding_row", "integer", "Row of its text in the matrix; -1 without text."),
+    ),
+    primary_key=("item_code",),
+)
+
+BEHAVIORS = Table(
+    SCHEMA,
+    "behaviors",
+    (
+        Column("behavior_code", "smallint", "Place of the name among all names, from 1."),
+        Column("behavior", "varchar", "Every behaviour of the clean events."),
+    ),
+    primary_key=("behavior_code",),
+)

@@ -1,0 +1,73 @@
+"""How a table is declared: once, for its DDL, its documentation and its lineage.
+
+Identifiers are interpolated from these declarations, which are constants of the code; values
+never are: they travel as parameters.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    `sources` names the columns it is computed from, as `schema.table.column`. `private` columns
+    (user ids, free text) are never shown in previews.
+    """
+
+    name: str
+    type: str
+    description: str
+    sources: tuple[str, ...] = ()
+    private: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of one stage's schema."""
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """`schema.name`."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def column_names(self) -> str:
+        """The columns in order, for an insert."""
+        return ", ".join(column.name for column in self.columns)
+
+    @property
+    def ddl(self) -> str:
+        """The columns and key as they stand inside `create table (…)`."""
+        lines = [f"{column.name} {column.type}" for column in self.columns]
+        if self.primary_key:
+            lines.append(f"primary key ({', '.join(self.primary_key)})")
+        return ", ".join(lines)
+
+    def create(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the table where it is missing."""
+        connection.execute(f"create schema if not exists {self.schema}")
+        connection.execute(f"create table if not exists {self.full_name} ({self.ddl})")
+
+    def replace(
+        self, connection: duckdb.DuckDBPyConnection, query: str, parameters: object = None
+    ) -> int:
+        """Make the table hold exactly the rows of `query`; the number of rows.
+
+        The columns of `query` are matched by name.
+        """
+        connection.execute(f"create schema if not exists {self.schema}")
+        connection.execute(f"create or replace table {self.full_name} ({self.ddl})")
+        connection.execute(f"insert into {self.full_name} by name ({query})", parameters)
+        return self.count(connection)
+
+    def count(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """How many rows the table has."""
+        return connection.execute(f"select count(*) from {self.full_name}").fetchall()[0][0]

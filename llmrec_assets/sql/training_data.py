@@ -1,0 +1,142 @@
+"""What a model reads of the warehouse: sequences, catalogue and vocabulary as flat arrays."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+import numpy as np
+
+from llmrec_assets.core.sequences import Catalogue, Sequences
+from llmrec_assets.sql.s2_tables import REMOVED_EVENTS, VALUE_STATISTICS
+from llmrec_assets.sql.s4_tables import (
+    BEHAVIORS,
+    FUSED_FEATURES,
+    ITEMS,
+    NUMERIC_FEATURES,
+    USERS,
+)
+
+Scaling = Literal["z-score", "min-max"]
+
+SCALED = {
+    "z-score": "({x} - {s}.mean) / greatest({s}.std, 1e-6)",
+    "min-max": "({x} - {s}.minimum) / greatest({s}.maximum - {s}.minimum, 1e-6)",
+}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Sequences and catalogue with the names behind their codes.
+
+    `users[c]`, `items[c - 1]` and `behaviors[c - 1]` are the external ids of code c.
+    """
+
+    sequences: Sequences
+    catalogue: Catalogue
+    users: list[str]
+    items: list[str]
+    behaviors: list[str]
+    splits: np.ndarray  # of each event: "train", "validation" or "test"
+    through: int  # newest ingestion sequence number that cleaning saw
+    relative_time: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that a fit can depend on, the same for the same data."""
+        digest = hashlib.sha256("\x1f".join([*self.items, *self.behaviors]).encode())
+        for source in (self.sequences, self.catalogue):
+            for value in vars(source).values():
+                digest.update(np.ascontiguousarray(value))
+        return digest.hexdigest()[:16]
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    embeddings: np.ndarray,
+    *,
+    fit: Literal["evaluation", "global", "final"],
+    statistics_version: str,
+    scaling: Scaling = "z-score",
+) -> TrainingData:
+    """Read the fused features, with rating and value scaled by the statistics of `fit`.
+
+    Args:
+        connection: of the warehouse.
+        embeddings: the matrix that embedding_row refers to, float32 [T, D].
+        fit: whose statistics: `evaluation` never saw the held-out events.
+        statistics_version: as in value_statistics.
+        scaling: how rating and value are scaled.
+    """
+    columns = _read_steps(connection, fit, statistics_version, scaling)
+    users = _names(connection, f"select user_id from {USERS.full_name} order by user_code")
+    items = connection.execute(
+        f"select item_id, embedding_row from {ITEMS.full_name} order by item_code"
+    ).fetchnumpy()
+    behaviors = _names(
+        connection, f"select behavior from {BEHAVIORS.full_name} order by behavior_code"
+    )
+    sequences = Sequences(
+        offsets=np.searchsorted(columns["user_code"], np.arange(len(users) + 1)).astype(np.int64),
+        items=columns["item_code"].astype(np.int32),
+        behaviors=columns["behavior_code"].astype(np.int16),
+        text_rows=columns["embedding_row"].astype(np.int32),
+        numeric=np.column_stack([columns[name] for name in NUMERIC_FEATURES]),
+        times=columns["time"].astype(np.int64),
+        positive=columns["positive"].astype(bool),
+    )
+    catalogue = Catalogue(
+        n_items=len(items["item_id"]),
+        text_rows=np.concatenate([[-1], items["embedding_row"]]).astype(np.int32),
+        embeddings=embeddings,
+        n_behaviors=len(behaviors),
+    )
+    return TrainingData(
+        sequences,
+        catalogue,
+        users,
+        list(items["item_id"]),
+        behaviors,
+        splits=np.asarray(columns["split"]),
+        through=newest_seen(connection),
+        relative_time=bool(columns["relative"].any()),
+    )
+
+
+def _read_steps(
+    connection: duckdb.DuckDBPyConnection, fit: str, version: str, scaling: Scaling
+) -> dict[str, np.ndarray]:
+    """The columns of fused_features by user and position; numeric ones float32, unknown NaN."""
+    numeric = {name: f"steps.{name}" for name in NUMERIC_FEATURES}
+    for name in ("rating", "value"):
+        numeric[name] = SCALED[scaling].format(x=f"steps.{name}", s=name)
+    selected = ", ".join(
+        f"coalesce(({expression})::float, 'nan'::float) as {name}"
+        for name, expression in numeric.items()
+    )
+    joins = " ".join(
+        f"left join {VALUE_STATISTICS.full_name} as {name} on {name}.version = $version"
+        f" and {name}.fit = $fit and {name}.feature = '{name}' and {name}.behavior = names.behavior"
+        for name in ("rating", "value")
+    )
+    return connection.execute(
+        f"""select user_code, item_code, steps.behavior_code, embedding_row, time, positive,
+            split, hour_sin is null as relative, {selected}
+        from {FUSED_FEATURES.full_name} as steps
+        join {BEHAVIORS.full_name} as names using (behavior_code) {joins}
+        order by user_code, position""",
+        {"version": version, "fit": fit},
+    ).fetchnumpy()
+
+
+def newest_seen(connection: duckdb.DuckDBPyConnection) -> int:
+    """The newest ingestion sequence number that cleaning kept or removed; 0 for none."""
+    return connection.execute(
+        f"""select coalesce(max(seq), 0) from (
+            select seq from {FUSED_FEATURES.full_name}
+            union all select seq from {REMOVED_EVENTS.full_name})"""
+    ).fetchall()[0][0]
+
+
+def _names(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    return [row[0] for row in connection.execute(query).fetchall()]

@@ -189,9 +189,7 @@ def _print_summary(layout: Layout) -> None:
         click.echo(f"{name:<16}{value}")
     click.echo(f"\n{'held-out test':<28}{'NDCG@10':>9}{'Recall@10':>11}{'users':>8}")
     for row in outcome.scores.itertuples():
-        click.echo(
-            f"{row.scorer:<28}{row.ndcg_at_10:>9.4f}{row.recall_at_10:>11.4f}{row.users:>8}"
-        )
+        click.echo(f"{row.scorer:<28}{row.ndcg_at_10:>9.4f}{row.recall_at_10:>11.4f}{row.users:>8}")
     where = _shown_path(layout.root)
     click.echo(f"\nrecommendations {_shown_path(layout.recommendations)}")
     click.echo(f"one user        {ROOT_VARIABLE}={where} llmrec recommend USER")

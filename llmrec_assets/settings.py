@@ -8,6 +8,7 @@ TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 Scalar = TypeVar("Scalar", bool, int, float, str)
+Choice = TypeVar("Choice", bound=str)
 
 
 class SettingError(ValueError):
@@ -18,22 +19,19 @@ def setting(
     name: str,
     default: Scalar,
     *,
-    choices: tuple[Scalar, ...] = (),
     minimum: float | None = None,
     maximum: float | None = None,
-  ) -> Scalar:
+) -> Scalar:
     """The value of `LLMREC_<name>` in the type of `default`, or `default` where it is not set.
 
     Raises:
-        SettingError: the variable is set to another type, choice or range; it names all of them.
+        SettingError: the variable is set to another type or outside the range; it names both.
     """
     variable = PREFIX + name
     text = os.environ.get(variable, "").strip()
     if not text:
         return default
     value = _parse(variable, text, default)
-    if choices and value not in choices:
-        raise SettingError(f"{variable}={text!r} must be one of {', '.join(map(str, choices))}")
     if not isinstance(value, str):
         if minimum is not None and value < minimum:
             raise SettingError(f"{variable}={text!r} must be at least {minimum:g}")
@@ -52,3 +50,16 @@ def _parse(variable: str, text: str, default: Scalar) -> Scalar:
         return kind(text)
     except ValueError as error:
         raise SettingError(f"{variable}={text!r} must be of type {kind.__name__}") from error
+
+
+def choice(name: str, default: Choice, choices: tuple[Choice, ...]) -> Choice:
+    """`setting` for one of a few words.
+
+    Raises:
+        SettingError: the variable is set to none of `choices`.
+    """
+    value = setting(name, str(default))
+    for known in choices:
+        if known == value:
+            return known
+    raise SettingError(f"{PREFIX}{name}={value!r} must be one of {', '.join(choices)}")

@@ -1,0 +1,1 @@
+"""The flow: one module per stage, in the order of their numbers."""

@@ -23,8 +23,10 @@ from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot
+from llmrec_assets.core.sequences import Catalogue
 from llmrec_assets.core.splits import global_time_split, leave_one_out
-from llmrec_assets.core.training import EpochReport, Fitted, NothingToLearn, fit
+from llmrec_assets.core.trainer import NothingToLearn
+from llmrec_assets.core.training import EpochReport, Fitted, fit
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.registry import Registry
@@ -65,7 +67,7 @@ def read_inputs(
         encoder, file = embeddings_sql.current_matrix(connection)
         matrix = arrays.open(file)
         version = statistics_version or sequences_sql.newest_statistics(connection)
-        data = {
+        data: dict[Fit, TrainingData] = {
             fit: training_data.load(
                 connection, matrix, fit=fit, statistics_version=version, scaling=scaling
             )
@@ -108,18 +110,14 @@ def code_version() -> str:
     return f"{package_version('llmrec-assets')}+{digest.hexdigest()[:8]}"
 
 
-def train(
-    inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], None]
-) -> Trained:
+def train(inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], None]) -> Trained:
     """Fit for evaluation, then refit on all events with the best number of epochs."""
     final, judged = inputs.final, inputs.data["evaluation"]
     identity = [final.fingerprint, config.model_dump_json(), code_version(), inputs.encoder]
     digest = hashlib.sha256("\x1f".join(identity).encode()).hexdigest()[:8]
     split = leave_one_out(judged.sequences)
     try:
-        evaluation = fit(
-            judged.sequences, judged.catalogue, config, split.train_end, split, report
-        )
+        evaluation = fit(judged.sequences, judged.catalogue, config, split.train_end, split, report)
         refit = fit(
             final.sequences,
             final.catalogue,
@@ -205,10 +203,15 @@ def scorer_of(
     config = ModelConfig(**info.config)
     if (info.items, info.behaviors) == (data.items, data.behaviors):
         return NetworkScorer(load(weights, config, data.catalogue))
-    model = realign(
-        weights, config, info.items, data.items, info.behaviors, data.behaviors, data.catalogue
+    known = Catalogue(
+        n_items=len(info.items),
+        text_rows=np.full(len(info.items) + 1, -1, dtype=np.int32),
+        embeddings=data.catalogue.embeddings,
+        n_behaviors=len(info.behaviors),
     )
-    return NetworkScorer(model)
+    model = load(weights, config, known)
+    moved = realign(model, info.items, data.items, info.behaviors, data.behaviors, data.catalogue)
+    return NetworkScorer(moved)
 
 
 def baselines(data: TrainingData, train_end: np.ndarray) -> dict[str, Scorer]:
@@ -237,23 +240,22 @@ def evaluate_versions(
     split = leave_one_out(data.sequences)
     scorers = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
     if training["trained"]:
-        scorers.append((version, "challenger", scorer_of(registry.load(version), "evaluation", data)))
-    if champion not in (None, version):
-        package = registry.load(champion)
-        if package.info.encoder == inputs.encoder:
+        challenger = scorer_of(registry.load(version), "evaluation", data)
+        scorers.append((version, "challenger", challenger))
+    if champion is not None and champion != version:
+        info = (package := registry.load(champion)).info
+        if info.encoder == inputs.encoder:
             own = read_inputs(
-                warehouse, arrays, package.info.scaling, ("evaluation",), package.info.statistics_version
-            )
-            scorers.append((champion, "champion", scorer_of(package, "evaluation", own.data["evaluation"])))
+                warehouse, arrays, info.scaling, ("evaluation",), info.statistics_version
+            ).data["evaluation"]
+            scorers.append((champion, "champion", scorer_of(package, "evaluation", own)))
         else:
-            notes.append(f"champion {champion} reads texts of {package.info.encoder}: not compared")
+            notes.append(f"champion {champion} reads texts of {info.encoder}: not compared")
     rows = [evaluation_rows("leave_one_out", scorers, data.sequences, split.test)]
     if data.relative_time:
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:
-        rows.append(
-            _global_rows(version, inputs.data["global"], ModelConfig(**config), training)
-        )
+        rows.append(_global_rows(version, inputs.data["global"], ModelConfig(**config), training))
     return pd.concat(rows, ignore_index=True), notes
 
 

@@ -9,8 +9,9 @@ from llmrec_assets.assets import s1_raw_events
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.settings import setting
+from llmrec_assets.settings import choice, setting
 from llmrec_assets.sql import s2_sequences as sequences_sql
+from llmrec_assets.sql.s1_tables import RAW_EVENTS
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
 
 
@@ -87,7 +88,7 @@ def clean_events_exist(warehouse: Warehouse) -> dg.AssetCheckResult:
 def every_user_was_kept(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Cleaning left every user of the raw events at least one event."""
     lost = warehouse.read(
-        f"select count(distinct user_id) as n from {s1_raw_events.RAW_EVENTS.full_name}"
+        f"select count(distinct user_id) as n from {RAW_EVENTS.full_name}"
         f" where user_id not in (select user_id from {CLEAN_EVENTS.full_name})"
     )
     return dg.AssetCheckResult(
@@ -102,7 +103,7 @@ class SequencesConfig(dg.Config):
     """How histories are put into words."""
 
     language: Literal["auto", "en", "zh"] = Field(
-        default=setting("LANGUAGE", "auto", choices=("auto", "en", "zh")),  # pyright: ignore
+        default=choice("LANGUAGE", "auto", ("auto", "en", "zh")),
         description="Language of the behaviours; auto follows the titles.",
     )
     history_length: int = Field(default=50, description="Newest events shown per user.", ge=1)

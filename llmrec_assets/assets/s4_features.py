@@ -6,7 +6,7 @@ from llmrec_assets.assets import s2_sequences, s3_embeddings
 from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s4_features as features_sql
-from llmrec_assets.sql.s4_tables import FUSED_FEATURES, NUMERIC_FEATURES, TEMPORAL_FEATURES
+from llmrec_assets.sql.s4_tables import CLEAN, FUSED_FEATURES, NUMERIC_FEATURES, TEMPORAL_FEATURES
 
 
 @dg.asset(
@@ -65,7 +65,7 @@ def fused_features_are_finite(warehouse: Warehouse) -> dg.AssetCheckResult:
 def every_event_has_its_step(warehouse: Warehouse) -> dg.AssetCheckResult:
     """Fused features has exactly one row per clean event."""
     counts = warehouse.read(
-        f"""select (select count(*) from {s2_sequences.CLEAN_EVENTS.full_name}) as events,
+        f"""select (select count(*) from {CLEAN}) as events,
         (select count(distinct seq) from {FUSED_FEATURES.full_name}) as steps"""
     ).iloc[0]
     return dg.AssetCheckResult(

@@ -13,7 +13,7 @@ from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.settings import setting
+from llmrec_assets.settings import choice, setting
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql.s5_model import CHAMPION_MODEL, MODEL_EVALUATION, TEMPORAL_MODEL
 
@@ -27,17 +27,15 @@ class TrainingConfig(dg.Config):
     """The model and how it is trained. The defaults work without tuning."""
 
     network: Literal["rnn", "lstm", "gru", "transformer"] = Field(
-        default=setting("NETWORK", DEFAULTS.network, choices=("rnn", "lstm", "gru", "transformer")),
+        default=choice("NETWORK", DEFAULTS.network, ("rnn", "lstm", "gru", "transformer")),
         description="What reads the fused sequence.",
     )
     fusion: Literal["concat", "mean", "weighted", "gate"] = Field(
-        default=setting("FUSION", DEFAULTS.fusion, choices=("concat", "mean", "weighted", "gate")),
+        default=choice("FUSION", DEFAULTS.fusion, ("concat", "mean", "weighted", "gate")),
         description="How item, text, behaviour and numbers of a step become one vector.",
     )
     objective: Literal["softmax", "sigmoid", "sampled_softmax"] = Field(
-        default=setting(
-            "OBJECTIVE", DEFAULTS.objective, choices=("softmax", "sigmoid", "sampled_softmax")
-        ),
+        default=choice("OBJECTIVE", DEFAULTS.objective, ("softmax", "sigmoid", "sampled_softmax")),
         description="Softmax over all items, a sigmoid for each, or a softmax over a sample.",
     )
     width: int = Field(default=setting("WIDTH", DEFAULTS.width, minimum=1), ge=1)
@@ -97,7 +95,8 @@ def temporal_model(
     if trained.package is None:
         context.log.warning(f"no model was trained: {trained.reason}")
     return dg.MaterializeResult(
-        metadata={**metadata, **links, **trained.metadata()}, data_version=dg.DataVersion(trained.version)
+        metadata={**metadata, **links, **trained.metadata()},
+        data_version=dg.DataVersion(trained.version),
     )
 
 

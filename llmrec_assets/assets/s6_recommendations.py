@@ -18,9 +18,7 @@ from llmrec_assets.sql.s6_recommendations import RECOMMENDATIONS
 class RecommendationsConfig(dg.Config):
     """What a list looks like."""
 
-    top_k: int = Field(
-        default=setting("TOP_K", 20, minimum=1), description="Items a list.", ge=1
-    )
+    top_k: int = Field(default=setting("TOP_K", 20, minimum=1), description="Items a list.", ge=1)
     exclude_seen: bool = Field(
         default=setting("EXCLUDE_SEEN", True),
         description="Leave out the items of the user's history.",

@@ -43,9 +43,7 @@ def static_metadata(table: Table, *upstream: dg.AssetsDefinition | dg.AssetSpec)
 def run_metadata(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
     """Metadata of one materialisation: the number of rows and a preview without private columns."""
     shown = ", ".join(column.name for column in table.columns if not column.private)
-    head = connection.execute(
-        f"select {shown} from {table.full_name} limit ?", [PREVIEW_ROWS]
-    ).df()
+    head = connection.execute(f"select {shown} from {table.full_name} limit ?", [PREVIEW_ROWS]).df()
     return {
         "dagster/row_count": table.count(connection),
         "preview": dg.MetadataValue.md(markdown(head)),

@@ -3,9 +3,14 @@
 They read no data. A failed run moves nothing here, so its work is asked for again.
 """
 
+import time
+
 import dagster as dg
 
+from llmrec_assets.settings import setting
+
 MAX_ATTEMPTS = 3
+RETRY_SECONDS = setting("RETRY_SECONDS", 60, minimum=0)
 
 IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -41,16 +46,22 @@ def in_flight(instance: dg.DagsterInstance, *job_names: str) -> bool:
 def request(
     instance: dg.DagsterInstance, job_name: str, tag: str, state: str
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a run that would deal with `state`, unless it failed too often.
+    """Ask for a run that would deal with `state`, unless one just tried or several failed.
 
-    The run key holds the attempt, so that a failed run is tried again and a tick repeated by
-    chance is not.
+    The run key holds the number of runs before, so that a failed run is tried again and a tick
+    repeated by chance is not.
     """
     tags = {f"llmrec/{tag}": state}
-    attempts = instance.get_runs_count(dg.RunsFilter(job_name=job_name, tags=tags))
-    if attempts >= MAX_ATTEMPTS:
+    records = instance.get_run_records(dg.RunsFilter(job_name=job_name, tags=tags))
+    runs = [record.dagster_run for record in records]
+    failures = sum(run.status == dg.DagsterRunStatus.FAILURE for run in runs)
+    if failures >= MAX_ATTEMPTS:
         return dg.SkipReason(
-            f"gave up on {tag} {state} after {attempts} runs of {job_name}: look at the last one,"
-            f" then launch {job_name} by hand"
+            f"gave up on {tag} {state} after {failures} failed runs of {job_name}: look at the"
+            f" last one, then launch {job_name} by hand"
         )
-    return dg.RunRequest(run_key=f"{state}-{attempts}", tags=tags)
+    if records:
+        age = time.time() - max(record.create_timestamp.timestamp() for record in records)
+        if age < RETRY_SECONDS:
+            return dg.SkipReason(f"{job_name} ran for {tag} {state} {age:.0f} s ago")
+    return dg.RunRequest(run_key=f"{state}-{len(runs)}", tags=tags)

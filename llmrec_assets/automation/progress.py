@@ -34,8 +34,8 @@ def describe(record: logging.LogRecord) -> str | None:
     return None
 
 
-@dg.logger(description="Progress of a run for the terminal.")
-def progress(_context: dg.InitLoggerContext) -> logging.Logger:
+@dg.logger
+def progress(context: dg.InitLoggerContext) -> logging.Logger:
     """Steps, and messages from INFO upwards, on standard output."""
     logger = logging.Logger("llmrec.progress", level=logging.INFO)
     logger.addHandler(ProgressHandler(sys.stdout))

@@ -23,7 +23,7 @@ def ingest_new_files(context: dg.SensorEvaluationContext, landing: Landing) -> D
         "events": history.latest(context.instance, "raw_events", "landing_fingerprint"),
         "items": history.latest(context.instance, "raw_items", "landing_fingerprint"),
     }
-    if found == known or (not landing.any_files("events", "items") and not any(known.values())):
+    if found == known or (not landing.has_files("events", "items") and not any(known.values())):
         return dg.SkipReason("no new file of events or items")
     if history.in_flight(context.instance, jobs.ingest.name, jobs.full_loop.name):
         return dg.SkipReason("an ingestion is in flight")
@@ -39,7 +39,7 @@ def ingest_new_files(context: dg.SensorEvaluationContext, landing: Landing) -> D
 def collect_new_feedback(context: dg.SensorEvaluationContext, landing: Landing) -> Decision:
     """Take in files of feedback that the last collection did not see."""
     found = landing.fingerprint("feedback")
-    if not landing.any_files("feedback") or found == history.latest(
+    if not landing.has_files("feedback") or found == history.latest(
         context.instance, "feedback", "landing_fingerprint"
     ):
         return dg.SkipReason("no new file of feedback")

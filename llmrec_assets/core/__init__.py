@@ -1,0 +1,1 @@
+"""Pure functions and networks: tensors, frames and values in, values out."""

@@ -63,7 +63,7 @@ def make_lists(
         users = np.arange(start, min(start + room, sequences.n_users))
         if len(users) > len(probe):
             logits = scorer.logits(sequences, sequences.offsets[users + 1], users)
-        yield _block(logits, sequences, users, [list_ids[u] for u in users], settings)
+        yield _block(logits, sequences, users, [list_ids[u] for u in users.tolist()], settings)
         start = int(users[-1]) + 1
 
 

@@ -39,7 +39,9 @@ def learning_curve_plot(curve: Sequence[EpochReport]) -> Figure:
     loss.plot(epochs, [report.train_loss for report in curve], color="tab:gray", label="loss")
     loss.set(xlabel="epoch", ylabel="training loss")
     ndcg = loss.twinx()
-    ndcg.plot(epochs, [report.validation_ndcg for report in curve], color="tab:blue", marker=".")
+    ndcg.plot(
+        epochs, [report.validation_ndcg or 0.0 for report in curve], color="tab:blue", marker="."
+    )
     ndcg.set_ylabel("validation NDCG@10", color="tab:blue")
     return figure
 
@@ -54,6 +56,6 @@ def evaluation_plot(rows: pd.DataFrame) -> Figure:
             index="scorer", columns="metric", values="score"
         )
         shown = table[["masked_ndcg_at_10", "masked_recall_at_10"]]
-        shown.plot.bar(ax=panel, rot=15, title=protocol.replace("_", " "), legend=panel is panels[0])
-        panel.set_xlabel("")
+        shown.plot.bar(ax=panel, rot=15, legend=panel is panels[0])
+        panel.set(xlabel="", title=protocol.replace("_", " "))
     return figure

@@ -1,0 +1,1 @@
+"""The demo's generated shop and the simulator of its users."""

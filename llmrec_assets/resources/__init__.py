@@ -1,0 +1,1 @@
+"""The outside world: files, databases, encoders and registries."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
@@ -21,7 +21,7 @@ class PackageInfo(BaseModel):
     behaviors: list[str]
     encoder: str
     statistics_version: str
-    scaling: str
+    scaling: Literal["z-score", "min-max"]
     data_fingerprint: str
     code_version: str
     trained_through: int

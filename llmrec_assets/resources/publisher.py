@@ -55,4 +55,4 @@ class Publisher(dg.ConfigurableResource):
         """Make a partial file the published one; readers see the old lists or the new."""
         with partial.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(partial, self.recommendations)
+        partial.replace(self.recommendations)

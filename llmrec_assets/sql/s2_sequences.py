@@ -147,6 +147,7 @@ select coalesce(avg(regexp_matches(title, '[\\x{{4e00}}-\\x{{9fff}}]')::int), 0)
 from {ITEMS} where title is not null
 """
 
+
 def register_words(
     connection: duckdb.DuckDBPyConnection, behaviors: dict[str, Behavior], language: str
 ) -> None:
@@ -215,7 +216,8 @@ def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
 def _keep_statistics(connection: duckdb.DuckDBPyConnection, deviations: float) -> str:
     """Store the statistics under a version that is the hash of their values; mark outliers."""
     VALUE_STATISTICS.create(connection)
-    connection.execute(f"create or replace temp table observed as {STATISTICS}",
+    connection.execute(
+        f"create or replace temp table observed as {STATISTICS}",
         {"train_share": 1 - GLOBAL_TEST_SHARE},
     )
     version = connection.execute(

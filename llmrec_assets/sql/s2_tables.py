@@ -51,8 +51,12 @@ VALUE_STATISTICS = Table(
     "value_statistics",
     (
         Column("version", "varchar", "Hash of all rows of this version."),
-        Column("fit", "varchar", "evaluation: the train split; global: the oldest nine"
-               " tenths of the events; final: all events."),
+        Column(
+            "fit",
+            "varchar",
+            "evaluation: the train split; global: the oldest nine"
+            " tenths of the events; final: all events.",
+        ),
         Column("feature", "varchar", "rating or value."),
         Column("behavior", "varchar", "The behaviour it was observed with."),
         Column("n", "bigint", "Observations."),

@@ -1,6 +1,5 @@
 """Stage 6 in SQL: every list ever made, and the published newest ones."""
 
-import os
 from pathlib import Path
 
 import duckdb
@@ -63,7 +62,7 @@ def publish_items(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     """Replace the published titles, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}")
-    connection.sql("select item_id, title from s2_sequences.item_texts order by item_id").write_parquet(
-        str(partial)
-    )
-    os.replace(partial, target)
+    connection.sql(
+        "select item_id, title from s2_sequences.item_texts order by item_id"
+    ).write_parquet(str(partial))
+    partial.replace(target)

@@ -7,6 +7,7 @@ never are: they travel as parameters.
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -71,3 +72,11 @@ class Table:
     def count(self, connection: duckdb.DuckDBPyConnection) -> int:
         """How many rows the table has."""
         return connection.execute(f"select count(*) from {self.full_name}").fetchall()[0][0]
+
+
+def read_columns(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: object = None
+) -> dict[str, np.ndarray]:
+    """The rows of `query` as one array per column."""
+    columns = connection.execute(query, parameters).fetchnumpy()
+    return {name: np.asarray(values) for name, values in columns.items()}

@@ -16,6 +16,7 @@ from llmrec_assets.sql.s4_tables import (
     NUMERIC_FEATURES,
     USERS,
 )
+from llmrec_assets.sql.tables import read_columns
 
 Scaling = Literal["z-score", "min-max"]
 
@@ -47,7 +48,7 @@ class TrainingData:
         digest = hashlib.sha256("\x1f".join([*self.items, *self.behaviors]).encode())
         for source in (self.sequences, self.catalogue):
             for value in vars(source).values():
-                digest.update(np.ascontiguousarray(value))
+                digest.update(np.ascontiguousarray(value).tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -70,9 +71,9 @@ def load(
     """
     columns = _read_steps(connection, fit, statistics_version, scaling)
     users = _names(connection, f"select user_id from {USERS.full_name} order by user_code")
-    items = connection.execute(
-        f"select item_id, embedding_row from {ITEMS.full_name} order by item_code"
-    ).fetchnumpy()
+    items = read_columns(
+        connection, f"select item_id, embedding_row from {ITEMS.full_name} order by item_code"
+    )
     behaviors = _names(
         connection, f"select behavior from {BEHAVIORS.full_name} order by behavior_code"
     )
@@ -119,14 +120,15 @@ def _read_steps(
         f" and {name}.fit = $fit and {name}.feature = '{name}' and {name}.behavior = names.behavior"
         for name in ("rating", "value")
     )
-    return connection.execute(
+    return read_columns(
+        connection,
         f"""select user_code, item_code, steps.behavior_code, embedding_row, time, positive,
             split, hour_sin is null as relative, {selected}
         from {FUSED_FEATURES.full_name} as steps
         join {BEHAVIORS.full_name} as names using (behavior_code) {joins}
         order by user_code, position""",
         {"version": version, "fit": fit},
-    ).fetchnumpy()
+    )
 
 
 def newest_seen(connection: duckdb.DuckDBPyConnection) -> int:

@@ -1,0 +1,205 @@
+"""Stage 1: what lies in the landing folders becomes rows, each once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.resources.landing import INCOMPLETE, Landing, LandingScan
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s1_files
+from llmrec_assets.sql.s1_raw_events import take_events
+from llmrec_assets.sql.s1_raw_items import take_items
+from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS
+
+MOST_REJECTED = 0.05
+FILES_SHOWN = 50
+SAMPLES = 20
+
+event_log = dg.AssetSpec(
+    "event_log",
+    description="Files of events in `landing/events/`: CSV, Parquet or JSON Lines with user_id,"
+    " item_id, timestamp, behavior. Batches of feedback events land here too.",
+    kinds={"file"},
+)
+item_log = dg.AssetSpec(
+    "item_log",
+    description="Files of items in `landing/items/`: item_id and any of title, category, brand,"
+    " description, price, image_path, audio_path and columns of your own.",
+    kinds={"file"},
+)
+
+
+@dg.asset(
+    deps=[event_log],
+    kinds={"duckdb"},
+    owners=["team:data"],
+    metadata=static_metadata(RAW_EVENTS, event_log),
+)
+def raw_events(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, landing: Landing
+) -> dg.MaterializeResult:
+    """One row per event of the landing files, typed and as given; nothing is judged here."""
+    scan = landing.scan("events")
+    metadata = _ingest(context, warehouse, scan, "events", take_events)
+    with warehouse.connect() as connection:
+        max_seq = s1_files.last_seq(connection, "events")
+        preview = run_metadata(connection, RAW_EVENTS)
+    return dg.MaterializeResult(metadata={**preview, **metadata, "max_seq": max_seq})
+
+
+@dg.asset(
+    deps=[item_log],
+    kinds={"duckdb"},
+    owners=["team:data"],
+    metadata=static_metadata(RAW_ITEMS, item_log),
+)
+def raw_items(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, landing: Landing
+) -> dg.MaterializeResult:
+    """One row per item of the landing files: its newest delivery."""
+    scan = landing.scan("items")
+    metadata = _ingest(context, warehouse, scan, "items", take_items)
+    with warehouse.connect() as connection:
+        preview = run_metadata(connection, RAW_ITEMS)
+    return dg.MaterializeResult(metadata={**preview, **metadata})
+
+
+@dg.asset(
+    deps=[raw_events, raw_items],
+    kinds={"duckdb"},
+    owners=["team:data"],
+    metadata=static_metadata(REJECTED_EVENTS),
+)
+def rejected_events(warehouse: Warehouse) -> dg.MaterializeResult:
+    """One row per line, or whole file, that could not be used, with the reason."""
+    with warehouse.connect() as connection:
+        s1_files.create_tables(connection)
+        metadata = run_metadata(connection, REJECTED_EVENTS)
+    reasons = warehouse.read(
+        f"""select kind, split_part(reason, ' (', 1) as reason, count(*) as rows,
+            count(*) filter (line is null) as whole_files
+        from {REJECTED_EVENTS.full_name} group by all order by rows desc limit {SAMPLES}"""
+    )
+    samples = warehouse.read(
+        f"""select kind, file, line, reason from {REJECTED_EVENTS.full_name}
+        qualify row_number() over (partition by kind, split_part(reason, ' (', 1)
+            order by rejected_at desc, line) <= 3
+        order by rejected_at desc, file, line limit {SAMPLES}"""
+    )
+    samples["line"] = samples["line"].astype("Int64").astype("string").fillna("whole file")
+    return dg.MaterializeResult(
+        metadata={
+            **metadata,
+            "reasons": dg.MetadataValue.md(markdown(reasons)),
+            "samples": dg.MetadataValue.md(markdown(samples)),
+        }
+    )
+
+
+@dg.asset_check(asset=raw_events, blocking=True)
+def raw_events_exist(warehouse: Warehouse, landing: Landing) -> dg.AssetCheckResult:
+    """At least one event was read."""
+    rows = int(warehouse.read(f"select count(*) as n from {RAW_EVENTS.full_name}")["n"][0])
+    return dg.AssetCheckResult(
+        passed=rows > 0,
+        description=None
+        if rows
+        else f"No events yet. Put CSV, Parquet or JSON Lines files with the columns user_id,"
+        f" item_id, timestamp and behavior into {landing.folder('events')}; rejected_events says"
+        f" why rows or files were refused.",
+        metadata={"events": rows},
+    )
+
+
+@dg.asset_check(asset=rejected_events)
+def rejections_are_few(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """At most 5 % of all rows of the landing files were rejected."""
+    counts = warehouse.read(
+        f"""select coalesce(sum(rows), 0)::bigint as rows,
+            coalesce(sum(rejected), 0)::bigint as rejected,
+            (select count(*) from {REJECTED_EVENTS.full_name} where line is null) as files
+        from {FILES.full_name}"""
+    ).iloc[0]
+    # A file that could not be read at all has an unknown number of rows: it counts as one.
+    rejected, rows = counts["rejected"] + counts["files"], counts["rows"] + counts["files"]
+    share = float(rejected / rows) if rows else 0.0
+    return dg.AssetCheckResult(
+        passed=share <= MOST_REJECTED,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="See the reasons and samples of rejected_events.",
+        metadata={"rejected_share": share, "rejected_files": int(counts["files"])},
+    )
+
+
+@dg.asset_check(asset=raw_events)
+def time_is_of_one_kind(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """All events have absolute times, or all have relative steps."""
+    counts = warehouse.read(
+        f"select count(timestamp) as absolute, count(step) as relative from {RAW_EVENTS.full_name}"
+    ).iloc[0]
+    return dg.AssetCheckResult(
+        passed=bool(counts["absolute"] == 0 or counts["relative"] == 0),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="Absolute times and relative steps cannot be ordered among each other.",
+        metadata={"absolute": int(counts["absolute"]), "relative": int(counts["relative"])},
+    )
+
+
+def _ingest(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    scan: LandingScan,
+    kind: s1_files.Kind,
+    take: Callable[[duckdb.DuckDBPyConnection, s1_files.Arrival], s1_files.Taken],
+) -> dict[str, Any]:
+    """Ingest the new files of a scan, each in a transaction of its own; the metadata of it."""
+    with warehouse.connect() as connection:
+        s1_files.create_tables(connection)
+        known = {f for f in scan.ready if s1_files.is_known(connection, kind, f.content_hash)}
+    unfinished, new = list(scan.unfinished), []
+    for file in scan.ready:
+        if file in known:
+            continue
+        with warehouse.connect() as connection:
+            # Asked again: another run, or the same content by another name, was faster.
+            if s1_files.is_known(connection, kind, file.content_hash):
+                continue
+            arrival = s1_files.Arrival.now(kind, file.path, file.content_hash)
+            s1_files.ingest(connection, arrival, take)
+            if file.is_unchanged():
+                new.append(file.content_hash)
+            else:  # rewritten while it was read
+                connection.rollback()
+                connection.begin()
+                unfinished.append(file.name)
+    for name in unfinished:
+        context.log.warning(f"{name} is still being written; the next run takes it")
+    fingerprint = INCOMPLETE if unfinished else scan.fingerprint
+    return {
+        **_summary(warehouse, kind, new),
+        "new_files": len(new),
+        "unfinished_files": unfinished,
+        "landing_fingerprint": fingerprint,
+    }
+
+
+def _summary(warehouse: Warehouse, kind: s1_files.Kind, new: list[str]) -> dict[str, Any]:
+    """What came of the new files."""
+    files = warehouse.read(
+        f"""select name, time_kind, time_unit, rows, accepted, duplicates, rejected,
+            array_to_string(ignored_columns, ', ') as ignored_columns
+        from {FILES.full_name} where kind = ? and list_contains(?::varchar[], content_hash)
+        order by ingested_at""",
+        [kind, new],
+    )
+    return {
+        f"new_{kind}": int(files["accepted"].sum()),
+        "duplicate_rows": int(files["duplicates"].sum()),
+        "rejected_rows": int(files["rejected"].sum()),
+        "time_kinds" if kind == "events" else "files": dg.MetadataValue.md(
+            markdown(files.head(FILES_SHOWN).fillna(""))
+        ),
+    }

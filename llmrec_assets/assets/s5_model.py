@@ -88,7 +88,7 @@ def temporal_model(
 
     inputs = model_steps.read_inputs(warehouse, arrays, config.scaling)
     trained = model_steps.train(inputs, config.model(), report)
-    links = model_steps.register(trained, registry, context.run_id)
+    links = model_steps.register(trained, registry, context.run.run_id)
     with warehouse.connect() as connection:
         model_sql.record_training(connection, trained.row)
         metadata = run_metadata(connection, TEMPORAL_MODEL)
@@ -160,7 +160,7 @@ def model_evaluation(
     return dg.MaterializeResult(
         metadata={
             **metadata,
-            "scores": dg.MetadataValue.md(markdown(table.round(4).T.reset_index().T.reset_index())),
+            "scores": dg.MetadataValue.md(markdown(table.round(4).reset_index())),
             "plot": plots.as_metadata(evaluation_plot(rows)),
             "notes": notes,
         }

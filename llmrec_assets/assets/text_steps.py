@@ -37,7 +37,10 @@ def encode_new(
     next run overwrites.
     """
     with warehouse.connect() as connection:
+        lost = embeddings_sql.forget_lost(connection, name, arrays.exists)
         waiting = embeddings_sql.new_texts(connection, name)
+    if lost:
+        report(f"the files of {lost} vectors are gone: texts still in use are encoded again")
     started, encoder = time.perf_counter(), make_encoder() if waiting else None
     for first in range(0, len(waiting), BATCH):
         keys, texts = map(list, zip(*waiting[first : first + BATCH], strict=True))
@@ -52,12 +55,17 @@ def encode_new(
     return Encoded(len(waiting), time.perf_counter() - started)
 
 
-def assemble(warehouse: Warehouse, arrays: Arrays, name: str) -> tuple[int, int]:
-    """Put the vectors of all current texts into one matrix and make it current: its shape."""
+def assemble(
+    warehouse: Warehouse, arrays: Arrays, name: str, dimension: Callable[[], int]
+) -> tuple[int, int]:
+    """Put the vectors of all current texts into one matrix and make it current: its shape.
+
+    `dimension` is asked only where there is no text at all.
+    """
     with warehouse.connect() as connection:
         places = embeddings_sql.places(connection, name)
     keys, parts, rows = places["text_key"], places["part"], places["part_row"]
-    matrix = np.zeros((0, 0), np.float32)
+    matrix = np.zeros((0, 0 if len(keys) else dimension()), np.float32)
     for part in np.unique(parts.astype(str)):
         vectors, chosen = arrays.open(part), parts == part
         if not len(matrix):

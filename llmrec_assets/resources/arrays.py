@@ -38,6 +38,10 @@ class Arrays(dg.ConfigurableResource):
             raise FileNotFoundError(f"{path} is missing: materialise text_features") from error
         return array
 
+    def exists(self, name: str) -> bool:
+        """Whether the file is there."""
+        return (Path(self.root) / name).is_file()
+
     def keep_only(self, folder: str, names: set[str]) -> None:
         """Remove every other array of a folder."""
         for path in (Path(self.root) / folder).glob("*.npy"):

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmrec_assets.core import encoding
 from llmrec_assets.core.encoding import Encoder, EncoderUnavailable
@@ -27,6 +27,8 @@ PACKAGED = {
     ),
 }
 BAG_OF_WORDS = "bag_of_words"
+MODEL_SUFFIXES = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizer
+DIMENSIONS = {"multilingual": 512, "minilm": 384, BAG_OF_WORDS: encoding.HASHED_WORDS}
 
 
 class TextEncoder(dg.ConfigurableResource):
@@ -38,7 +40,12 @@ class TextEncoder(dg.ConfigurableResource):
         " bag_of_words, or the path of a sentence-transformers folder.",
     )
     batch_size: int = Field(default=64, description="Texts a step of the encoder.", ge=1)
-    threads: int = Field(default=2, description="Threads of the encoder.", ge=1)
+    threads: int = Field(
+        # Two gain a third on an idle machine and can lose nine tenths on a busy one.
+        default=1,
+        description="Threads of the encoder.",
+        ge=1,
+    )
 
     def name(self) -> str:
         """Kind and hash of the weights: vectors of different names never mix.
@@ -48,46 +55,74 @@ class TextEncoder(dg.ConfigurableResource):
         """
         if self.model == BAG_OF_WORDS:
             return f"{BAG_OF_WORDS}-{encoding.HASHED_WORDS}"
-        digest = _digest(str(self._weights()))
+        digest = _digest(*((str(file), file.stat().st_mtime_ns) for file in self._files()))
         if self.model in PACKAGED and digest != PACKAGED[self.model][2]:
             raise EncoderUnavailable(
                 f"the weights of {self.model!r} are not the ones that were checked: install them"
                 f" again with: {PACKAGED[self.model][3]}"
             )
-        kind = self.model if self.model in PACKAGED else Path(self.model).name
+        kind = self.model if self.model in PACKAGED else Path(self.model).resolve().name
         return f"{kind}-{digest[:12]}"
 
     def encoder(self) -> Encoder:
         """What encodes; the model itself is loaded with its first text."""
         if self.model == BAG_OF_WORDS:
             return encoding.BagOfWords()
-        weights = self._weights()
         if self.model == "multilingual":
             return encoding.SentenceEncoder(
                 lambda: encoding.load_multilingual(self.threads), self.batch_size, self.threads
             )
+        folder = self._files()[0].parent if self.model in PACKAGED else Path(self.model)
         return encoding.SentenceEncoder(
-            lambda: encoding.load_folder(weights.parent), self.batch_size, self.threads
+            lambda: encoding.load_folder(folder), self.batch_size, self.threads
         )
 
-    def _weights(self) -> Path:
-        """The file that holds the encoder's weights."""
-        if self.model in PACKAGED:
-            package, file, _, install = PACKAGED[self.model]
-            spec = find_spec(package)
-            if spec is None or spec.origin is None:
-                raise EncoderUnavailable(f"the encoder {self.model!r} is not installed: {install}")
-            return Path(spec.origin).parent / file
-        for file in ("model.safetensors", "0_Transformer/model.safetensors"):
-            if (Path(self.model) / file).is_file():
-                return Path(self.model) / file
+    def dimension(self) -> int:
+        """D; the model is loaded only where it is a folder."""
+        return DIMENSIONS.get(self.model) or self.encoder().encode([""]).shape[1]
+
+    @field_validator("model")
+    @classmethod
+    def _is_available(cls, model: str) -> str:
+        try:
+            _files(model)
+        except EncoderUnavailable as error:
+            raise ValueError(str(error)) from error
+        return model
+
+    def _files(self) -> list[Path]:
+        return _files(self.model)
+
+
+def _files(model: str) -> list[Path]:
+    """The files a model's vectors depend on; those of a package are its weights alone."""
+    if model == BAG_OF_WORDS:
+        return []
+    if model in PACKAGED:
+        package, file, _, install = PACKAGED[model]
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise EncoderUnavailable(f"the encoder {model!r} is not installed: {install}")
+        return [Path(spec.origin).parent / file]
+    folder = Path(model)
+    files = sorted(path for path in folder.rglob("*") if path.suffix in MODEL_SUFFIXES)
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    if not model or not weights or not (folder / "modules.json").is_file():
         raise EncoderUnavailable(
-            f"LLMREC_ENCODER={self.model!r} is neither {', '.join(PACKAGED)}, {BAG_OF_WORDS} nor"
-            " the folder of a sentence-transformers model with a model.safetensors"
+            f"LLMREC_ENCODER={model!r} is neither {', '.join(PACKAGED)}, {BAG_OF_WORDS} nor the"
+            " folder of a sentence-transformers model with a modules.json and its weights as"
+            " .safetensors"
         )
+    return files
 
 
 @cache
-def _digest(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(*files: tuple[str, int]) -> str:
+    """sha256 of one file, or of the files' hashes; (path, modified) so that a change is seen."""
+    digests = []
+    for path, _ in files:
+        with Path(path).open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

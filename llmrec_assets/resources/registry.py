@@ -1,6 +1,7 @@
 """MLflow below the data root: runs, model versions and which of them is in service."""
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,7 @@ class Registry(dg.ConfigurableResource):
         return next((int(v.version) for v in found if v.tags.get(VERSION_TAG) == version), None)
 
     def _client(self) -> "MlflowClient":
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every migration
         from mlflow import MlflowClient
 
         Path(self.database).parent.mkdir(parents=True, exist_ok=True)

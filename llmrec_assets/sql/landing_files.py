@@ -20,7 +20,7 @@ import duckdb
 
 from llmrec_assets.sql.landing_csv import CsvSource
 from llmrec_assets.sql.landing_json import JsonSource
-from llmrec_assets.sql.landing_lines import MAX_ID, SPACES, BadFile
+from llmrec_assets.sql.landing_lines import MAX_ID, BadFile, stripped
 from llmrec_assets.sql.landing_parquet import ParquetSource
 from llmrec_assets.sql.landing_plan import Plan, match_columns
 
@@ -114,25 +114,25 @@ def _view(database: str, plan: Plan) -> str:
         if name not in plan.found:
             columns.append(f"null::varchar as {name}")
             continue
-        stripped = f"trim({name}, {SPACES})"
-        kept = stripped if name in plan.ids else name
-        columns.append(f"case when {stripped} <> '' then {kept} end as {name}")
+        bare = f"nullif({stripped(name)}, '')"
+        kept = bare if name in plan.ids else f"case when {bare} is not null then {name} end"
+        columns.append(f"{kept} as {name}")
         if name in plan.required:
-            problems.append(
-                f"case when {name} is null or {stripped} = '' then '{name} is empty' end"
-            )
+            problems.append(f"case when {name} is null then '{name} is empty' end")
         if name in plan.ids:
             problems.append(
-                f"case when length({stripped}) > {MAX_ID}"
+                f"case when strlen({name}) > {MAX_ID} and length({name}) > {MAX_ID}"
                 f" then '{name} is longer than {MAX_ID} characters' end"
             )
-    others = ", ".join(f"nullif({target}, '')" for target in plan.others)
+    others = [f"nullif({target}, '')" for target in plan.others]
+    attributes = f"{_attributes(database, ', '.join(others))}" if others else "null"
     shown = ", ".join(f"{name} := {name}" for name in plan.found)
+    asked = ", ".join(plan.asked)
     return f"""create view {database}.rows_read as
-        select line, coalesce({", ".join(problems)}) as problem, {", ".join(columns)},
-            {_attributes(database, others) if others else "null"}::varchar as others,
+        select line, coalesce({", ".join(problems)}) as problem, {asked}, others, raw
+        from (select line, problem, {", ".join(columns)}, {attributes}::varchar as others,
             to_json(struct_pack({shown}))::varchar as raw
-        from {database}.base"""
+            from {database}.base)"""
 
 
 def _attributes(database: str, values: str) -> str:

@@ -3,7 +3,7 @@
 import duckdb
 
 from llmrec_assets.sql.landing_files import stage_file
-from llmrec_assets.sql.landing_lines import SPACES
+from llmrec_assets.sql.landing_lines import stripped
 from llmrec_assets.sql.landing_values import (
     detect_time,
     json_problem,
@@ -36,18 +36,21 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
         f"""insert into {RAW_EVENTS.full_name} by name
         select ? + row_number() over (order by line) as seq, t.* exclude (problem, content),
             ?::varchar as file_hash, ?::timestamp as ingested_at
-        from typed t join judged j using (line) where j.verdict = 'new' order by line""",
+        from typed t where problem is null and line not in (select line from judged)
+        order by line""",
         [last_seq(connection, "events"), arrival.content_hash, arrival.at],
     )
-    verdicts = "select verdict, count(*) from judged group by verdict"
-    counts = dict(connection.execute(verdicts).fetchall())
     connection.execute(
         """create or replace temp table refused as
         select line, problem as reason from typed where problem is not null
-        union all select line, verdict from judged where verdict not in ('new', 'duplicate')"""
+        union all select line, verdict from judged where verdict <> 'duplicate'"""
     )
+    duplicates, refused = connection.execute(
+        f"""select (select count(*) from judged where verdict = 'duplicate'),
+            (select count(*) from refused) + (select count(*) from {staged.rejects})"""
+    ).fetchall()[0]
     connection.execute("drop table typed; drop table judged")
-    accepted, duplicates = counts.get("new", 0), counts.get("duplicate", 0)
+    accepted = staged.rows - duplicates - refused
     return Taken(staged, time, accepted, duplicates, staged.ignored_columns)
 
 
@@ -59,7 +62,7 @@ def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
             coalesce(problem, time_problem, {number_problem("rating")}, {number_problem("value")},
                 {json_problem("context")}) as problem,
             event_id, user_id, item_id, time_utc as timestamp, time_step as step,
-            lower(trim(behavior, {SPACES})) as behavior, {number("rating")} as rating,
+            lower({stripped("behavior")}) as behavior, {number("rating")} as rating,
             {number("value")} as value, session_id, text,
             case when json_valid(context) then json(context)::varchar end as context
             from ({rows}))
@@ -70,25 +73,25 @@ def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
 
 
 def _judge(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
-    """`judged`: of each good row, whether it is new, a duplicate, or why it is refused."""
+    """`judged`: the good rows that are not new, as duplicate or with the reason of refusal."""
     connection.execute(
         f"""create or replace temp table judged as
         with good as (select line, event_id, content from typed where problem is null),
         stored as (
-            select event_id, {CONTENT} as content, file_hash, line from {RAW_EVENTS.full_name}
+            select event_id, {CONTENT} as content, coalesce(files.name, '') as file, r.line
+            from {RAW_EVENTS.full_name} r left join {FILES.full_name} files
+                on files.kind = 'events' and files.content_hash = r.file_hash
             where event_id in (select event_id from good)),
-        first as (
-            select event_id, min(line) as line, arg_min(content, line) as content
-            from good group by event_id)
-        select g.line, case
-            when g.content = coalesce(s.content, f.content)
-                then case when s.event_id is null and g.line = f.line
-                    then 'new' else 'duplicate' end
-            else concat('event_id came before with other content (',
-                coalesce(files.name, ?), ', line ', coalesce(s.line, f.line), ')')
-            end as verdict
-        from good g join first f using (event_id) left join stored s using (event_id)
-        left join {FILES.full_name} files
-            on files.kind = 'events' and files.content_hash = s.file_hash""",
+        repeated as (
+            select event_id, arg_min(content, line) as content, ? as file, min(line) as line
+            from good group by event_id having count(*) > 1),
+        earlier as (
+            from stored union all
+            from repeated where event_id not in (select event_id from stored))
+        select good.line, case when good.content = earlier.content then 'duplicate'
+            else concat('event_id came before with other content (', earlier.file,
+                ', line ', earlier.line, ')') end as verdict
+        from good join earlier using (event_id)
+        where earlier.line <> good.line or event_id in (select event_id from stored)""",
         [arrival.name],
     )

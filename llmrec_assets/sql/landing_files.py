@@ -124,8 +124,8 @@ def _view(database: str, plan: Plan) -> str:
                 f"case when strlen({name}) > {MAX_ID} and length({name}) > {MAX_ID}"
                 f" then '{name} is longer than {MAX_ID} characters' end"
             )
-    others = [f"nullif({target}, '')" for target in plan.others]
-    attributes = f"{_attributes(database, ', '.join(others))}" if others else "null"
+    others = [f"nullif({stripped(target)}, '')" for target in plan.others]
+    attributes = _attributes(database, ", ".join(others)) if others else "null"
     shown = ", ".join(f"{name} := {name}" for name in plan.found)
     asked = ", ".join(plan.asked)
     return f"""create view {database}.rows_read as

@@ -65,6 +65,7 @@ class JsonSource:
         except duckdb.Error:
             return False
         rows = self._cursor.execute(f"select count(*) from {self._lines}").fetchall()
+        self._cursor.execute(f"delete from {self._lines} where json is null")  # blank lines
         return rows[0][0] == lines
 
     def _read_array(self) -> None:

@@ -105,7 +105,9 @@ def test_formats_of_the_same_frame_agree(tmp_path):
         {
             "user_id": ["007", "中 文", "x"],
             "item_id": [1001, 1002, 1003],
-            "timestamp": pd.to_datetime(["2024-01-15 10:00:00", "2024-01-16", "2024-01-17 01:02"]),
+            "timestamp": pd.to_datetime(
+                ["2024-01-15 10:00", "2024-01-16 00:00", "2024-01-17 01:02"]
+            ),
             "behavior": ["browse", "Buy", "rate"],
             "rating": [4.5, None, 5.0],
             "text": ['say "hi",\nthere', None, "NA"],

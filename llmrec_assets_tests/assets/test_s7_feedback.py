@@ -1,0 +1,128 @@
+"""Feedback through the real graph: attribution, the way back, and bad files."""
+
+import json
+
+import duckdb
+import pandas as pd
+import pytest
+
+from llmrec_assets_tests.conftest import SIX_LINES
+
+
+@pytest.fixture
+def lists(root, run_job):
+    (root.landing_events / "events.csv").write_text(SIX_LINES)
+    run_job()
+    return pd.read_parquet(root.recommendations)
+
+
+def drop(root, rows, name="f.jsonl"):
+    path = root.landing_feedback / name
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+
+
+def read(root, query):
+    with duckdb.connect(str(root.warehouse), read_only=True) as connection:
+        return connection.execute(query).df()
+
+
+def response(shown, response, n, **changes):
+    row = {
+        "feedback_id": f"f{n}",
+        "list_id": shown["list_id"],
+        "user_id": shown["user_id"],
+        "item_id": shown["item_id"],
+        "rank": int(shown["rank"]),
+        "timestamp": 10 + n,
+        "response": response,
+    }
+    return {key: value for key, value in (row | changes).items() if value is not None}
+
+
+def test_a_positive_response_returns_exactly_once(root, run_job, lists):
+    shown = lists.iloc[0]
+    drop(root, [response(shown, "impression", 1), response(shown, "click", 2)])
+    run_job("collect_feedback")
+    table = read(root, "from s7_feedback.feedback order by seq")
+    assert table["attribution"].tolist() == ["list_id", "list_id"]
+    assert set(table["model_version"]) == {shown["model_version"]}
+    assert table["returned_in"].isna().tolist() == [True, False]
+    rates = read(root, "from s7_feedback.response_rates").iloc[0]
+    assert (rates["impressions"], rates["clicks"], rates["click_through"]) == (1, 1, 1.0)
+    for _ in range(2):
+        run_job("ingest")
+        run_job("collect_feedback")
+    events = read(root, "from s1_raw_events.raw_events where event_id like 'feedback:%'")
+    assert events["event_id"].tolist() == ["feedback:f2"]
+    assert events["behavior"].tolist() == ["click"]
+    assert events["step"].tolist() == [12]
+    assert len(list(root.landing_events.glob("returned-*"))) == 1
+
+
+def test_a_response_whose_event_is_known_is_linked(root, run_job, lists):
+    shown = lists.iloc[0] | {"user_id": "1", "item_id": "1003"}
+    own = read(root, "select event_id from s1_raw_events.raw_events where seq = 3")["event_id"][0]
+    drop(
+        root,
+        [
+            response(shown, "buy", 1, list_id=None, timestamp=3),
+            response(shown, "buy", 2, list_id=None, event_id=own),
+        ],
+    )
+    run_job("collect_feedback")
+    table = read(root, "from s7_feedback.feedback")
+    assert table["event_id"].tolist() == [own, own]
+    assert table["attribution"].tolist() == ["none", "none"]
+    assert not list(root.landing_events.glob("returned-*"))
+
+
+def test_negative_responses_are_kept_and_do_not_return(root, run_job, lists):
+    drop(root, [response(lists.iloc[0], "not_interested", 1)])
+    run_job("collect_feedback")
+    assert len(read(root, "from s7_feedback.feedback")) == 1
+    assert not list(root.landing_events.glob("returned-*"))
+
+
+def test_a_response_without_list_id_belongs_to_the_newest_list_that_showed_the_item(
+    root, run_job, lists
+):
+    shown, now = lists.iloc[0], pd.Timestamp.now("UTC")
+    times = {"soon": now + pd.Timedelta("1h"), "late": now + pd.Timedelta("8d")}
+    rows = [
+        response(shown, "click", n, list_id=None, timestamp=time.isoformat())
+        for n, time in enumerate(times.values())
+    ]
+    drop(root, rows)
+    run_job("collect_feedback")
+    table = read(root, "from s7_feedback.feedback order by seq")
+    assert table["attribution"].tolist() == ["last_touch", "none"]
+    assert table["caused_by"].tolist()[0] == shown["list_id"]
+
+
+def test_an_unknown_list_is_organic_and_warned_about(root, run_job, lists):
+    drop(root, [response(lists.iloc[0], "click", 1, list_id="nobody's")])
+    result = run_job("collect_feedback")
+    assert read(root, "from s7_feedback.feedback")["attribution"].tolist() == ["none"]
+    checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
+    assert checks == {"lists_named_by_feedback_are_known": False}
+
+
+def test_bad_rows_are_refused_with_line_and_reason_and_repeats_count_once(root, run_job, lists):
+    shown = lists.iloc[0]
+    rows = [
+        response(shown, "click", 1),
+        response(shown, "click", 1),
+        response(shown, "click", 2, rank=0),
+        response(shown, "click", 3, timestamp="yesterday"),
+        response(shown, "", 4),
+    ]
+    drop(root, rows)
+    drop(root, rows[:1], "again.jsonl")
+    (root.landing_feedback / "wrong.csv").write_text("a,b\n1,2\n")
+    run_job("collect_feedback")
+    assert len(read(root, "from s7_feedback.feedback")) == 1
+    refused = read(root, "from s7_feedback.rejected_feedback order by file, line")
+    assert refused["line"].dropna().tolist() == [3, 4, 5]
+    assert refused["reason"].str.contains("rank|time|response|feedback_id").all()
+    ledger = read(root, "from s7_feedback.files")
+    assert (ledger["rows"] == ledger[["accepted", "duplicates", "rejected"]].sum(axis=1)).all()

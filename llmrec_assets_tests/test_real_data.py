@@ -1,0 +1,56 @@
+"""The whole graph on a slice of MovieLens."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql.summary import summarise
+
+USERS = 120
+
+
+@pytest.fixture
+def slice_of_movielens(real_data, root):
+    events = pd.read_csv(real_data / "ml-latest-small" / "events.csv", dtype=str)
+    events = events[events["user_id"].astype(int) <= USERS]
+    events.to_csv(root.landing_events / "events.csv", index=False)
+    items = pd.read_csv(real_data / "ml-latest-small" / "items.csv", dtype=str)
+    items.to_csv(root.landing_items / "items.csv", index=False)
+    return events
+
+
+def test_the_whole_graph_on_a_slice_of_movielens(slice_of_movielens, root, run_job):
+    result = run_job(config={"temporal_model": {"max_epochs": 4}})
+    assert result.success
+    checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
+    warns = {"challenger_beats_the_baselines"}
+    assert all(passed for name, passed in checks.items() if name not in warns), checks
+    with Warehouse(path=str(root.warehouse)).connect() as connection:
+        outcome = summarise(connection)
+    assert outcome.counts["events"] == len(slice_of_movielens)
+    assert outcome.counts["rejected"] == 0
+    assert outcome.counts["users"] == USERS
+    scores = outcome.scores.set_index("scorer")["ndcg_at_10"]
+    assert scores["decayed_markov"] > scores["popularity"] > 0
+    lists = pd.read_parquet(root.recommendations)
+    assert lists["user_id"].nunique() == USERS
+    seen = set(map(tuple, slice_of_movielens[["user_id", "item_id"]].to_numpy()))
+    assert not seen & set(map(tuple, lists[["user_id", "item_id"]].to_numpy()))
+    assert np.isfinite(lists[["score", "probability", "propensity"]].to_numpy()).all()
+
+
+def test_the_same_inputs_give_the_same_lists_and_an_older_champion_reads_newer_data(
+    slice_of_movielens, root, run_job
+):
+    few = {"temporal_model": {"max_epochs": 2}}
+    run_job(config=few)
+    first = pd.read_parquet(root.recommendations).drop(columns="generated_at")
+    run_job(config=few)
+    again = pd.read_parquet(root.recommendations).drop(columns="generated_at")
+    pd.testing.assert_frame_equal(first, again)
+    newer = "user_id,item_id,timestamp,behavior\n1,brand-new,1700000000,teleport\n"
+    (root.landing_events / "newer.csv").write_text(newer)
+    run_job(config=few)
+    lists = pd.read_parquet(root.recommendations)
+    assert set(lists["list_id"]).isdisjoint(first["list_id"])

@@ -18,7 +18,7 @@ RECOMMENDATION_OPTIONS = {
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def main() -> None:
     """Recommendations from a folder of events. LLMREC_DATA_DIR names the store (default data/)."""
 

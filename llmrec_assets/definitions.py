@@ -30,7 +30,7 @@ defs = dg.Definitions(
     assets=[
         asset
         for group, module in STAGES.items()
-        for asset in dg.load_assets_from_modules([module], group_name=group)
+        for asset in dg.load_assets_from_modules([module], group_name=group, include_specs=True)
     ],
     asset_checks=dg.load_asset_checks_from_modules(STAGES.values()),
     jobs=jobs.ALL,

@@ -42,6 +42,7 @@ def instance_config(home: str) -> dict[str, Any]:
         },
         "run_monitoring": {"enabled": True, "max_runtime_seconds": MAX_SECONDS},
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
     }
 
 

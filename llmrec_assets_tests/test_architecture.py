@@ -106,3 +106,17 @@ def test_every_asset_is_described_owned_and_has_columns():
 def test_dagster_yaml_is_the_instance_of_the_default_root():
     text = (REPOSITORY / "dagster.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(text) == instance_config("data/dagster")
+
+
+def test_column_lineage_names_columns_that_exist():
+    graph = defs.resolve_asset_graph()
+    columns = {
+        key: {c.name for c in graph.get(key).metadata["dagster/column_schema"].columns}
+        for key in graph.materializable_asset_keys
+    }
+    for key in graph.materializable_asset_keys:
+        lineage = graph.get(key).metadata["dagster/column_lineage"].deps_by_column
+        for deps in lineage.values():
+            for dep in deps:
+                assert graph.has(dep.asset_key), (key, dep)
+                assert dep.column_name in columns.get(dep.asset_key, {dep.column_name}), (key, dep)

@@ -36,7 +36,7 @@ item_log = dg.AssetSpec(
     deps=[event_log],
     kinds={"duckdb"},
     owners=["team:data"],
-    metadata=static_metadata(RAW_EVENTS, event_log),
+    metadata=static_metadata(RAW_EVENTS),
 )
 def raw_events(
     context: dg.AssetExecutionContext, warehouse: Warehouse, landing: Landing
@@ -54,7 +54,7 @@ def raw_events(
     deps=[item_log],
     kinds={"duckdb"},
     owners=["team:data"],
-    metadata=static_metadata(RAW_ITEMS, item_log),
+    metadata=static_metadata(RAW_ITEMS),
 )
 def raw_items(
     context: dg.AssetExecutionContext, warehouse: Warehouse, landing: Landing

@@ -46,7 +46,7 @@ class CleaningConfig(dg.Config):
     deps=[s1_raw_events.raw_events, s1_raw_events.rejected_events],
     kinds={"duckdb"},
     owners=["team:data"],
-    metadata=static_metadata(CLEAN_EVENTS, s1_raw_events.raw_events),
+    metadata=static_metadata(CLEAN_EVENTS),
 )
 def clean_events(
     context: dg.AssetExecutionContext,
@@ -116,7 +116,7 @@ class SequencesConfig(dg.Config):
     deps=[clean_events, s1_raw_events.raw_items],
     kinds={"duckdb"},
     owners=["team:data"],
-    metadata=static_metadata(USER_SEQUENCES, clean_events, s1_raw_events.raw_items),
+    metadata=static_metadata(USER_SEQUENCES),
 )
 def user_sequences(
     config: SequencesConfig, warehouse: Warehouse, behavior_dictionary: BehaviorDictionary

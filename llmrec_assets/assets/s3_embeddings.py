@@ -17,7 +17,7 @@ from llmrec_assets.sql.s3_embeddings import TEXT_FEATURES
     kinds={"huggingface", "duckdb"},
     owners=["team:ml"],
     pool="encoding",
-    metadata=static_metadata(TEXT_FEATURES, s2_sequences.clean_events, s2_sequences.user_sequences),
+    metadata=static_metadata(TEXT_FEATURES),
 )
 def text_features(
     context: dg.AssetExecutionContext, warehouse: Warehouse, arrays: Arrays, encoder: TextEncoder

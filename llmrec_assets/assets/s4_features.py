@@ -13,7 +13,7 @@ from llmrec_assets.sql.s4_tables import CLEAN, FUSED_FEATURES, NUMERIC_FEATURES,
     deps=[s2_sequences.clean_events],
     kinds={"duckdb"},
     owners=["team:ml"],
-    metadata=static_metadata(TEMPORAL_FEATURES, s2_sequences.clean_events),
+    metadata=static_metadata(TEMPORAL_FEATURES),
 )
 def temporal_features(warehouse: Warehouse) -> dg.MaterializeResult:
     """One row per event: gaps, clock, recency, session, item age and popularity at that moment."""
@@ -38,9 +38,7 @@ def nothing_is_known_before_it_happens(warehouse: Warehouse) -> dg.AssetCheckRes
     deps=[s2_sequences.clean_events, temporal_features, s3_embeddings.text_features],
     kinds={"duckdb"},
     owners=["team:ml"],
-    metadata=static_metadata(
-        FUSED_FEATURES, s2_sequences.clean_events, temporal_features, s3_embeddings.text_features
-    ),
+    metadata=static_metadata(FUSED_FEATURES),
 )
 def fused_features(warehouse: Warehouse) -> dg.MaterializeResult:
     """One row per step: embedding row, item and behaviour codes, numeric features.

@@ -64,7 +64,7 @@ class TrainingConfig(dg.Config):
     kinds={"torch", "mlflow"},
     owners=["team:ml"],
     pool="training",
-    metadata=static_metadata(TEMPORAL_MODEL, s4_features.fused_features),
+    metadata=static_metadata(TEMPORAL_MODEL),
 )
 def temporal_model(
     context: dg.AssetExecutionContext,
@@ -131,7 +131,7 @@ class EvaluationConfig(dg.Config):
     kinds={"torch"},
     owners=["team:ml"],
     pool="training",
-    metadata=static_metadata(MODEL_EVALUATION, temporal_model),
+    metadata=static_metadata(MODEL_EVALUATION),
 )
 def model_evaluation(
     context: dg.AssetExecutionContext,
@@ -195,7 +195,7 @@ def no_target_leaks(warehouse: Warehouse, arrays: Arrays) -> dg.AssetCheckResult
     deps=[model_evaluation],
     kinds={"mlflow"},
     owners=["team:ml"],
-    metadata=static_metadata(CHAMPION_MODEL, temporal_model, model_evaluation),
+    metadata=static_metadata(CHAMPION_MODEL),
 )
 def champion_model(
     context: dg.AssetExecutionContext, warehouse: Warehouse, registry: Registry

@@ -41,7 +41,7 @@ class RecommendationsConfig(dg.Config):
     deps=[s5_model.champion_model],
     kinds={"parquet", "duckdb"},
     owners=["team:ml"],
-    metadata=static_metadata(RECOMMENDATIONS, s5_model.champion_model),
+    metadata=static_metadata(RECOMMENDATIONS),
 )
 def recommendations(
     config: RecommendationsConfig,

@@ -37,7 +37,7 @@ class FeedbackConfig(dg.Config):
     kinds={"duckdb"},
     owners=["team:data"],
     metadata={
-        **static_metadata(FEEDBACK, s1_raw_events.raw_events, s6_recommendations.recommendations),
+        **static_metadata(FEEDBACK),
         "returns_to": dg.MetadataValue.asset(s1_raw_events.event_log.key),
     },
 )

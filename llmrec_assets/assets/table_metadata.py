@@ -11,21 +11,8 @@ from llmrec_assets.sql.tables import Table
 PREVIEW_ROWS = 5
 
 
-def static_metadata(table: Table, *upstream: dg.AssetsDefinition | dg.AssetSpec) -> dict[str, Any]:
-    """Metadata of the definition: column schema and column lineage.
-
-    `upstream` are the assets whose columns `Column.sources` may name; sources in other tables of
-    the same stages (ledgers, vocabularies) have no asset and are left out of the lineage.
-    """
-    keys = {asset.key.to_user_string(): asset.key for asset in upstream}
-    lineage = {
-        column.name: [
-            dg.TableColumnDep(keys[asset], source)
-            for asset, source in (name.split(".")[1:] for name in column.sources)
-            if asset in keys
-        ]
-        for column in table.columns
-    }
+def static_metadata(table: Table) -> dict[str, Any]:
+    """Metadata of the definition: column schema and column lineage."""
     return {
         "dagster/column_schema": dg.TableSchema(
             columns=[
@@ -33,11 +20,26 @@ def static_metadata(table: Table, *upstream: dg.AssetsDefinition | dg.AssetSpec)
                 for column in table.columns
             ]
         ),
-        "dagster/column_lineage": dg.TableColumnLineage(
-            {name: deps for name, deps in lineage.items() if deps}
-        ),
+        "dagster/column_lineage": column_lineage(table),
         "dagster/table_name": table.full_name,
     }
+
+
+def column_lineage(table: Table) -> dg.TableColumnLineage:
+    """Which columns of which assets each column is computed from.
+
+    A table is named after its asset, so `schema.table.column` names the asset's column.
+    """
+    return dg.TableColumnLineage(
+        {
+            column.name: [
+                dg.TableColumnDep(dg.AssetKey(asset), source)
+                for _, asset, source in (name.split(".") for name in column.sources)
+            ]
+            for column in table.columns
+            if column.sources
+        }
+    )
 
 
 def run_metadata(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
@@ -46,6 +48,7 @@ def run_metadata(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[st
     head = connection.execute(f"select {shown} from {table.full_name} limit ?", [PREVIEW_ROWS]).df()
     return {
         "dagster/row_count": table.count(connection),
+        "dagster/column_lineage": column_lineage(table),  # the UI reads it here
         "preview": dg.MetadataValue.md(markdown(head)),
     }
 

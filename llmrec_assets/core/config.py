@@ -33,6 +33,11 @@ class ModelConfig(BaseModel):
     validation_users: int = Field(
         default=5000, ge=1, description="Most users that the validation after an epoch ranks for."
     )
+    hide_seen: bool = Field(
+        default=True,
+        description="Items of the history are no candidates in validation; off where people buy "
+        "the same again.",
+    )
     negatives: int = Field(default=1024, ge=1, description="Of a step of the sampled softmax.")
     seed: int = 0
     threads: int = Field(default=2, ge=1, description="A rerun is equal for equal threads.")

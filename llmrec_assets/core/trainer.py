@@ -5,6 +5,7 @@ import torch
 
 from llmrec_assets.core.batches import batch_of, bucketed, training_windows
 from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.metrics import ndcg
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.objectives import sampled_softmax_loss, sigmoid_loss, softmax_loss
@@ -55,9 +56,10 @@ class Trainer:
         return total / positions
 
     def validate(self, targets: np.ndarray) -> float:
-        """Masked NDCG@10 at `targets`."""
+        """NDCG@10 at `targets`, of all items or those that the history lacks."""
         evaluation = evaluate(NetworkScorer(self.model), self.sequences, targets)
-        return evaluation.summary()["masked_ndcg_at_10"]
+        ranks = evaluation.masked_ranks if self.config.hide_seen else evaluation.ranks
+        return float(ndcg(ranks, 10).mean()) if len(ranks) else 0.0
 
     def _step(self, rows: np.ndarray) -> tuple[int, float]:
         """One update from the windows at `rows`: positions trained and their mean loss."""

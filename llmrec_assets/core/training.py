@@ -24,7 +24,7 @@ class EpochReport:
 
     epoch: int  # 1, 2, …
     train_loss: float  # mean over positions
-    validation_ndcg: float | None  # masked NDCG@10 over all items; None without validation
+    validation_ndcg: float | None  # NDCG@10 over all items; None without validation
     seconds: float
 
 

@@ -60,7 +60,7 @@ def test_a_positive_response_returns_exactly_once(root, run_job, lists):
 
 
 def test_a_response_whose_event_is_known_is_linked(root, run_job, lists):
-    shown = lists.iloc[0] | {"user_id": "1", "item_id": "1003"}
+    shown = dict(lists.iloc[0]) | {"user_id": "1", "item_id": "1003"}
     own = read(root, "select event_id from s1_raw_events.raw_events where seq = 3")["event_id"][0]
     drop(
         root,
@@ -87,7 +87,7 @@ def test_a_response_without_list_id_belongs_to_the_newest_list_that_showed_the_i
     root, run_job, lists
 ):
     shown, now = lists.iloc[0], pd.Timestamp.now("UTC")
-    times = {"soon": now + pd.Timedelta("1h"), "late": now + pd.Timedelta("8d")}
+    times = {"soon": now + pd.Timedelta("1h"), "late": now + pd.Timedelta("8D")}
     rows = [
         response(shown, "click", n, list_id=None, timestamp=time.isoformat())
         for n, time in enumerate(times.values())

@@ -56,8 +56,9 @@ def small(**choices: object) -> ModelConfig:
         "max_length": 8,
         "batch_events": 64,
         "learning_rate": 0.02,
-        "max_epochs": 20,
-        "patience": 20,
+        "max_epochs": 25,
+        "patience": 25,
+        "hide_seen": False,  # of the circle everybody has seen everything
         "dropout": 0.0,
         "threads": 1,
     }

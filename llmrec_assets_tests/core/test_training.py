@@ -26,9 +26,8 @@ FUSIONS = ["concat", "mean", "weighted", "gate"]
 def test_every_network_with_every_fusion_learns_a_cycle(network: str, fusion: str):
     sequences = cycles()
     split = leave_one_out(sequences)
-    fitted = fit(
-        sequences, catalogue(6), small(network=network, fusion=fusion), split.train_end, split
-    )
+    config = small(network=network, fusion=fusion, max_epochs=15)
+    fitted = fit(sequences, catalogue(6), config, split.train_end)
     summary = evaluate(NetworkScorer(fitted.model), sequences, split.test).summary()
     assert summary["mrr_at_5"] > 0.95
 
@@ -102,7 +101,7 @@ def test_the_best_epoch_is_kept_and_reported():
     assert fitted.best_epoch == 1 + int(np.argmax(ndcgs))
     assert len(seen) <= fitted.best_epoch + 2
     kept = evaluate(NetworkScorer(fitted.model), sequences, split.validation)
-    assert kept.summary()["masked_ndcg_at_10"] == pytest.approx(max(ndcgs))
+    assert kept.summary()["ndcg_at_10"] == pytest.approx(max(ndcgs))
 
 
 def test_a_refit_runs_the_epochs_it_is_given():

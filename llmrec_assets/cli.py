@@ -89,7 +89,7 @@ def recommend(user: str) -> None:
         )
     rows = duckdb.execute(
         """select rank, item_id, title, probability, source, model_version, generated_at
-        from read_parquet(?) left join read_parquet(?) using (item_id)
+        from read_parquet(?) as lists left join read_parquet(?) as items using (item_id)
         where user_id = ? order by rank""",
         [str(layout.recommendations), str(layout.published_items), user],
     ).fetchall()

@@ -29,7 +29,7 @@ class ModelConfig(BaseModel):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     max_epochs: int = Field(default=20, ge=1)
-    patience: int = Field(default=3, ge=1, description="Epochs without a better validation.")
+    patience: int = Field(default=6, ge=1, description="Epochs without a better validation.")
     validation_users: int = Field(
         default=5000, ge=1, description="Most users that the validation after an epoch ranks for."
     )

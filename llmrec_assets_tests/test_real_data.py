@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from llmrec_assets.assets import model_steps
+from llmrec_assets.resources.registry import CHALLENGER
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.summary import summarise
 
-USERS = 120
+USERS = 40
 
 
 @pytest.fixture
@@ -16,6 +19,7 @@ def slice_of_movielens(real_data, root):
     events = events[events["user_id"].astype(int) <= USERS]
     events.to_csv(root.landing_events / "events.csv", index=False)
     items = pd.read_csv(real_data / "ml-latest-small" / "items.csv", dtype=str)
+    items = items[items["item_id"].isin(events["item_id"])]
     items.to_csv(root.landing_items / "items.csv", index=False)
     return events
 
@@ -40,17 +44,26 @@ def test_the_whole_graph_on_a_slice_of_movielens(slice_of_movielens, root, run_j
     assert np.isfinite(lists[["score", "probability", "propensity"]].to_numpy()).all()
 
 
-def test_the_same_inputs_give_the_same_lists_and_an_older_champion_reads_newer_data(
+def test_the_same_inputs_give_the_same_lists_and_an_older_model_reads_newer_data(
     slice_of_movielens, root, run_job
 ):
-    few = {"temporal_model": {"max_epochs": 2}}
+    few = {"temporal_model": {"max_epochs": 2}, "model_evaluation": {"global_time_split": False}}
     run_job(config=few)
     first = pd.read_parquet(root.recommendations).drop(columns="generated_at")
     run_job(config=few)
     again = pd.read_parquet(root.recommendations).drop(columns="generated_at")
     pd.testing.assert_frame_equal(first, again)
-    newer = "user_id,item_id,timestamp,behavior\n1,brand-new,1700000000,teleport\n"
+    resources = resources_of(root)
+    older = resources["registry"].load(resources["registry"].alias(CHALLENGER))
+    newer = "user_id,item_id,timestamp,behavior\n0,a-brand-new-item,1700000000,teleport\n"
     (root.landing_events / "newer.csv").write_text(newer)
     run_job(config=few)
     lists = pd.read_parquet(root.recommendations)
     assert set(lists["list_id"]).isdisjoint(first["list_id"])
+    inputs = model_steps.read_inputs(resources["warehouse"], resources["arrays"], "z-score")
+    data = inputs.final
+    scorer = model_steps.scorer_of(older, "final", data)
+    users = np.arange(len(data.users))
+    logits = scorer.logits(data.sequences, data.sequences.offsets[1:], users)
+    assert len(data.items) == len(older.info.items) + 1
+    assert logits[:, 1:].isfinite().all()

@@ -1,6 +1,5 @@
 """Ingestion through Dagster: each event once, each row accounted for."""
 
-import json
 import shutil
 
 import dagster as dg

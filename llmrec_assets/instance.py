@@ -83,7 +83,12 @@ def exclusive(layout: Layout) -> Iterator[dg.DagsterInstance]:
 
 
 def _bury_killed_runs(instance: dg.DagsterInstance) -> None:
-    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+    statuses = [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
     filters = dg.RunsFilter(tags={COMMAND_TAG: "true"}, statuses=statuses)
     for run in instance.get_runs(filters):
         instance.report_run_failed(run, "the llmrec command that ran it was killed")

@@ -62,7 +62,7 @@ def test_the_same_inputs_give_the_same_lists_and_an_older_model_reads_newer_data
     assert set(lists["list_id"]).isdisjoint(first["list_id"])
     inputs = model_steps.read_inputs(resources["warehouse"], resources["arrays"], "z-score")
     data = inputs.final
-    scorer = model_steps.scorer_of(older, "final", data)
+    scorer = model_steps.scorer_of(older, "final", data, data.sequences.offsets[1:])
     users = np.arange(len(data.users))
     logits = scorer.logits(data.sequences, data.sequences.offsets[1:], users)
     assert len(data.items) == len(older.info.items) + 1

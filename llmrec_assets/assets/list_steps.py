@@ -79,7 +79,9 @@ def serving_scorer(
         inputs = model_steps.read_inputs(
             warehouse, arrays, info.scaling, ("final",), info.statistics_version
         )
-        scorer = model_steps.scorer_of(package, "final", inputs.final)
+        scorer = model_steps.scorer_of(
+            package, "final", inputs.final, inputs.final.sequences.offsets[1:]
+        )
         return scorer, info.version, inputs.final, "model"
     data = model_steps.read_inputs(warehouse, arrays, "z-score", ("final",)).final
     scorer = model_steps.baselines(data, data.sequences.offsets[1:])[decision["served"]]

@@ -17,9 +17,11 @@ import pandas as pd
 
 from llmrec_assets import core
 from llmrec_assets.assets import plots
+from llmrec_assets.core import blend
 from llmrec_assets.core.baselines import DecayedMarkov, Popularity
 from llmrec_assets.core.checkpoints import load, realign, state
 from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot
@@ -38,6 +40,7 @@ from llmrec_assets.sql.s2_tables import VALUE_STATISTICS
 from llmrec_assets.sql.training_data import Scaling, TrainingData
 
 Fit = Literal["evaluation", "global", "final"]
+Named = tuple[str, str, Scorer]
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Trained:
             **shown,
             "validation_ndcg_at_10": self.row["validation_ndcg_at_10"],
             "config": dg.MetadataValue.json(self.row["config"]),
+            "powers_of_network_and_markov": self.package.info.powers,
             "learning_curve": plots.as_metadata(learning_curve_plot(self.curve)),
         }
 
@@ -131,10 +135,24 @@ def train(inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], N
         return Trained(version, _row(version, inputs, config, None), reason=str(error))
     version = f"{config.network}-{digest}"
     row = _row(version, inputs, config, evaluation)
+    powers = blend.fit_powers(
+        _experts(evaluation.model, judged, split.train_end),
+        judged.sequences,
+        split.validation,
+        seed=config.seed,
+    )
     package = ModelPackage(
-        _info(version, inputs, config, evaluation), state(evaluation.model), state(refit.model)
+        _info(version, inputs, config, evaluation, powers),
+        state(evaluation.model),
+        state(refit.model),
     )
     return Trained(version, row, package, tuple(evaluation.learning_curve))
+
+
+def _experts(model: NextItemModel, data: TrainingData, train_end: np.ndarray) -> list[Scorer]:
+    """The network, and the decayed Markov chain of the events before `train_end`."""
+    counts = DecayedMarkov(data.sequences, data.catalogue.n_items, train_end)
+    return [NetworkScorer(model), counts]
 
 
 def _best_ndcg(fitted: Fitted) -> float:
@@ -158,7 +176,9 @@ def _row(
     }
 
 
-def _info(version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted) -> PackageInfo:
+def _info(
+    version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted, powers: list[float]
+) -> PackageInfo:
     return PackageInfo(
         version=version,
         config=config.model_dump(),
@@ -172,6 +192,7 @@ def _info(version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted) -> 
         trained_through=inputs.final.through,
         best_epoch=fitted.best_epoch,
         validation_ndcg_at_10=_best_ndcg(fitted),
+        powers=powers,
     )
 
 
@@ -194,15 +215,15 @@ def register(trained: Trained, registry: Registry, dagster_run_id: str) -> dict[
     return {"mlflow_run": run_id, "mlflow_model_version": number}
 
 
-def scorer_of(
+def network_of(
     package: ModelPackage, which: Literal["evaluation", "final"], data: TrainingData
-) -> NetworkScorer:
+) -> NextItemModel:
     """The package's network over the items and behaviours of `data`, however old it is."""
     info = package.info
     weights = package.evaluation if which == "evaluation" else package.final
     config = ModelConfig(**info.config)
     if (info.items, info.behaviors) == (data.items, data.behaviors):
-        return NetworkScorer(load(weights, config, data.catalogue))
+        return load(weights, config, data.catalogue)
     known = Catalogue(
         n_items=len(info.items),
         text_rows=np.full(len(info.items) + 1, -1, dtype=np.int32),
@@ -210,8 +231,21 @@ def scorer_of(
         n_behaviors=len(info.behaviors),
     )
     model = load(weights, config, known)
-    moved = realign(model, info.items, data.items, info.behaviors, data.behaviors, data.catalogue)
-    return NetworkScorer(moved)
+    return realign(model, info.items, data.items, info.behaviors, data.behaviors, data.catalogue)
+
+
+def scorer_of(
+    package: ModelPackage,
+    which: Literal["evaluation", "final"],
+    data: TrainingData,
+    train_end: np.ndarray,
+) -> blend.Blend:
+    """The package's network blended with counts of the events of `data` before `train_end`.
+
+    Counting takes no training, so an older network still stands beside the newest counts.
+    """
+    experts = _experts(network_of(package, which, data), data, train_end)
+    return blend.Blend(experts, package.info.powers)
 
 
 def baselines(data: TrainingData, train_end: np.ndarray) -> dict[str, Scorer]:
@@ -238,17 +272,20 @@ def evaluate_versions(
     inputs = read_inputs(warehouse, arrays, scaling, ("evaluation", "global"))
     data = inputs.data["evaluation"]
     split = leave_one_out(data.sequences)
-    scorers = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
+    scorers: list[Named] = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
     if training["trained"]:
-        challenger = scorer_of(registry.load(version), "evaluation", data)
+        challenger = scorer_of(registry.load(version), "evaluation", data, split.train_end)
         scorers.append((version, "challenger", challenger))
+        scorers.append((f"{version}, network alone", "part", challenger.experts[0]))
     if champion is not None and champion != version:
         info = (package := registry.load(champion)).info
         if info.encoder == inputs.encoder:
             own = read_inputs(
                 warehouse, arrays, info.scaling, ("evaluation",), info.statistics_version
             ).data["evaluation"]
-            scorers.append((champion, "champion", scorer_of(package, "evaluation", own)))
+            scorers.append(
+                (champion, "champion", scorer_of(package, "evaluation", own, split.train_end))
+            )
         else:
             notes.append(f"champion {champion} reads texts of {info.encoder}: not compared")
     rows = [evaluation_rows("leave_one_out", scorers, data.sequences, split.test)]
@@ -264,12 +301,14 @@ def _global_rows(
 ) -> pd.DataFrame:
     """Scores of a fit on all events before one time, for each user's next event after it."""
     split = global_time_split(data.sequences)
-    scorers = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
+    scorers: list[Named] = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
     if training["trained"]:
         epochs = int(training["best_epoch"])
         try:
             fitted = fit(data.sequences, data.catalogue, config, split.train_end, epochs=epochs)
-            scorers.append((version, "challenger", NetworkScorer(fitted.model)))
+            # Powers learnt from later events would leak: both experts have an equal say.
+            challenger = blend.Blend(_experts(fitted.model, data, split.train_end), (0.5, 0.5))
+            scorers.append((version, "challenger", challenger))
         except NothingToLearn:
             pass  # nobody has two events before the cut: the baselines stand alone
     return evaluation_rows("global_time", scorers, data.sequences, split.test)

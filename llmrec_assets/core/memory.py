@@ -6,8 +6,9 @@ NumPy only: it is asked before anything heavy is loaded.
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.sequences import Catalogue, Sequences
 
-_BLOCK = 256  # positions of which the exact objectives hold the logits
+_BLOCK = 256  # positions, or users in validation, whose scores are held at a time
 _NUMBER = 4  # bytes of a float32
+_ALLOWANCE = 50 << 20  # what the allocator holds beyond what it was asked for
 
 
 def estimate_memory(config: ModelConfig, sequences: Sequences, catalogue: Catalogue) -> int:
@@ -23,8 +24,10 @@ def estimate_memory(config: ModelConfig, sequences: Sequences, catalogue: Catalo
     if config.network == "transformer":
         activations += 6 * config.layers * config.heads * events * config.max_length
     logits = max(_BLOCK * items * 3, events * config.negatives * 3)
+    validation = 12 * _BLOCK * items  # a block of users: scores, masks and lists
     own = sum(
         column.nbytes
         for column in (sequences.items, sequences.text_rows, sequences.times, sequences.numeric)
     )
-    return _NUMBER * (table + reduced + max(basis, activations + logits)) + own
+    working = max(basis, activations + logits) + validation
+    return _NUMBER * (table + reduced + working) + own + _ALLOWANCE

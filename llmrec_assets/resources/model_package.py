@@ -27,6 +27,7 @@ class PackageInfo(BaseModel):
     trained_through: int
     best_epoch: int
     validation_ndcg_at_10: float
+    powers: list[float]  # of network and decayed Markov in their blend
 
 
 @dataclass(frozen=True)

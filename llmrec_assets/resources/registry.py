@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from llmrec_assets.resources import model_package
 from llmrec_assets.resources.model_package import ModelPackage
+from llmrec_assets.resources.whole_file import make_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,11 +122,27 @@ class Registry(dg.ConfigurableResource):
         return next((int(v.version) for v in found if v.tags.get(VERSION_TAG) == version), None)
 
     def _client(self) -> "MlflowClient":
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every migration
         from mlflow import MlflowClient
 
-        Path(self.database).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=f"sqlite:///{Path(self.database).resolve()}")
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every migration
+        database = Path(self.database).resolve()
+        make_once(database, _new_database)
+        return MlflowClient(tracking_uri=f"sqlite:///{database}")
+
+
+def _new_database(path: Path) -> None:
+    """MLflow migrates an empty file for seconds, and cannot go on from a half-migrated one."""
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        migrated = Path(folder) / "mlflow.db"
+        MlflowClient(tracking_uri=f"sqlite:///{migrated}").search_experiments()
+        # A copy, because MLflow keeps its own file open.
+        with (
+            contextlib.closing(sqlite3.connect(migrated)) as source,
+            contextlib.closing(sqlite3.connect(path)) as target,
+        ):
+            source.backup(target)
 
 
 def _local_path(uri: str) -> Path:

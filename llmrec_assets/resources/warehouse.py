@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
+from llmrec_assets.resources.whole_file import make_once
+
 
 class WarehouseBusy(Exception):
     """Another process held the DuckDB file for longer than the wait allowed."""
@@ -34,7 +36,7 @@ class Warehouse(dg.ConfigurableResource):
         Raises:
             WarehouseBusy: another process held the file for longer than `wait_seconds`.
         """
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        make_once(Path(self.path), lambda new: duckdb.connect(str(new)).close())
         connection = self._open()
         try:
             connection.execute("set timezone = 'UTC'")

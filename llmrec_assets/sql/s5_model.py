@@ -40,7 +40,7 @@ MODEL_EVALUATION = Table(
                (f"{SCHEMA}.temporal_model.model_version",)),
         Column("protocol", "varchar", "leave_one_out or global_time."),
         Column("scorer", "varchar", "A model version or the name of a baseline."),
-        Column("role", "varchar", "challenger, champion or baseline."),
+        Column("role", "varchar", "challenger, champion, baseline, or part of the challenger."),
         Column("metric", "varchar", "Such as ndcg_at_10; masked_: items of the history are no"
                " candidates. All items are ranked."),
         Column("score", "double", "Mean over the users."),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
-from llmrec_assets.settings import PREFIX, SettingError
+from llmrec_assets.settings import PREFIX
 
 RECOMMENDATION_OPTIONS = {
     "top_k": click.IntRange(min=1),
@@ -60,7 +60,6 @@ def demo(seed: int, **options: Any) -> None:  # noqa: ANN401
     """Run the whole loop on a small generated shop, in a root of its own."""
     from llmrec_assets.datasets import demo as shop_demo
 
-    options = {"exploration": 0.0, **{k: v for k, v in options.items() if v is not None}}
     _apply(options)
     layout = Layout.from_environment().demo
     try:
@@ -109,10 +108,10 @@ def recommend(user: str) -> None:
 @click.argument("dagster_arguments", nargs=-1, type=click.UNPROCESSED)
 def ui(dagster_arguments: Sequence[str]) -> None:
     """Open Dagster's UI, daemon and sensors on this root; further arguments go to `dagster dev`."""
-    from llmrec_assets.instance import prepare
+    from llmrec_assets.instance import bury_killed_runs
 
     layout = Layout.from_environment()
-    prepare(layout)
+    bury_killed_runs(layout)
     os.chdir(layout.root)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "llmrec_assets.definitions"]
     os.execv(sys.executable, [*command, *dagster_arguments])
@@ -138,12 +137,12 @@ def _run_jobs(layout: Layout, names: list[str]) -> None:
                 )
                 if not result.success:
                     _fail(result)
-    except (RootIsBusy, SettingError) as error:
+    except (RootIsBusy, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
 def _require_events(layout: Layout) -> None:
-    files = [p for p in layout.landing_events.iterdir() if not p.name.startswith(".")]
+    files = [p for p in layout.landing_events.iterdir() if p.is_file() and p.name[0] != "."]
     if not files and not layout.warehouse.exists():
         raise click.ClickException(
             f"there are no events: put CSV, Parquet or JSON Lines files in {layout.landing_events}"

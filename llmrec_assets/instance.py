@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,13 @@ from llmrec_assets.layout import ROOT_VARIABLE, Layout
 
 COMMAND_TAG = "llmrec/command"
 MAX_SECONDS = 21_600
+HEARTBEAT_SECONDS = 120  # a living daemon's heart beats every 30
+WORKING = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 class RootIsBusy(Exception):
@@ -63,13 +71,10 @@ def prepare(layout: Layout) -> None:
 
 @contextmanager
 def exclusive(layout: Layout) -> Iterator[dg.DagsterInstance]:
-    """The root's instance, while no other command runs on it.
-
-    Runs of commands that were killed are marked as failed and their pool slots freed: whoever
-    holds the lock knows that no other command is alive.
+    """The root's instance, while nothing else works on it.
 
     Raises:
-        RootIsBusy: another command holds the root.
+        RootIsBusy: another command, or a run of a living daemon, works on the root.
     """
     prepare(layout)
     with (layout.dagster_home / "command.lock").open("w") as lock:
@@ -78,18 +83,38 @@ def exclusive(layout: Layout) -> Iterator[dg.DagsterInstance]:
         except BlockingIOError as error:
             raise RootIsBusy(f"another llmrec command is working on {layout.root}") from error
         with dg.DagsterInstance.get() as instance:
-            _bury_killed_runs(instance)
+            living = _bury(instance)
+            if living:
+                raise RootIsBusy(
+                    f"Dagster's daemon works on {layout.root} (run {living[0]}): wait for it; or,"
+                    f" if it was killed, for {HEARTBEAT_SECONDS} seconds"
+                )
             yield instance
 
 
-def _bury_killed_runs(instance: dg.DagsterInstance) -> None:
-    statuses = [
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    ]
-    filters = dg.RunsFilter(tags={COMMAND_TAG: "true"}, statuses=statuses)
-    for run in instance.get_runs(filters):
-        instance.report_run_failed(run, "the llmrec command that ran it was killed")
+def bury_killed_runs(layout: Layout) -> None:
+    """Prepare the root, and mark runs whose process was killed as failed, where that is certain."""
+    try:
+        with exclusive(layout):
+            pass
+    except RootIsBusy:
+        pass  # somebody is alive here, and sees to what was killed before
+
+
+def _bury(instance: dg.DagsterInstance) -> list[str]:
+    """Fail the runs that nobody can be working on and free their pool slots; the ids of others.
+
+    The caller holds the lock of commands, so no other command is alive. A daemon is alive if its
+    heart beat lately.
+    """
+    beats = instance.get_daemon_heartbeats().values()
+    newest = max((beat.timestamp for beat in beats), default=0.0)
+    daemon_lives = time.time() - newest < HEARTBEAT_SECONDS
+    living = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=WORKING)):
+        if COMMAND_TAG not in run.tags and daemon_lives:
+            living.append(run.run_id)
+            continue
+        instance.report_run_failed(run, "the process that ran it was killed")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return living

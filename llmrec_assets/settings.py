@@ -1,6 +1,7 @@
 """Settings from the environment: the defaults of the typed config, read when definitions load."""
 
 import os
+from datetime import date
 from typing import TypeVar
 
 PREFIX = "LLMREC_"
@@ -50,6 +51,19 @@ def _parse(variable: str, text: str, default: Scalar) -> Scalar:
         return kind(text)
     except ValueError as error:
         raise SettingError(f"{variable}={text!r} must be of type {kind.__name__}") from error
+
+
+def day(name: str, default: str) -> str:
+    """`setting` for a day, such as 1990-01-01.
+
+    Raises:
+        SettingError: the variable is set to something else.
+    """
+    value = setting(name, default)
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise SettingError(f"{PREFIX}{name}={value!r} must be a day such as {default}") from error
 
 
 def choice(name: str, default: Choice, choices: tuple[Choice, ...]) -> Choice:

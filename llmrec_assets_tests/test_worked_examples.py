@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+from llmrec_assets.resources.registry import CHALLENGER
+from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets_tests.conftest import SIX_LINES
 
 SHOW_SEEN = {"recommendations": {"exclude_seen": False}}
@@ -122,3 +124,20 @@ def test_an_unknown_behaviour_is_kept_and_named(root, run_job):
     metadata = result.asset_materializations_for_node("clean_events")[0].metadata
     assert "teleport" in metadata["unknown_behaviors"].value
     assert metadata["dagster/row_count"].value == 6
+
+
+def test_texts_may_come_and_go_under_a_champion(root, run_job):
+    items = [f"i{n}" for n in range(8)]
+    rows = [
+        f"{user},{items[(user + step) % 8]},{step},buy" for user in range(30) for step in range(6)
+    ]
+    write(root.landing_events, "\n".join(["user_id,item_id,timestamp,behavior", *rows]))
+    run_job()
+    registry = resources_of(root)["registry"]
+    registry.promote(registry.alias(CHALLENGER), "whatever its score")
+    titles = "\n".join(["item_id,title", *(f"{item},title of {item}" for item in items)])
+    write(root.landing_items, titles, "items.csv")
+    result = run_job()
+    notes = result.asset_materializations_for_node("model_evaluation")[0].metadata["notes"].value
+    assert any("trained without texts" in str(note) for note in notes)
+    assert pd.read_parquet(root.recommendations)["user_id"].nunique() == 30

@@ -58,8 +58,12 @@ def make(
     scorer, version, data, source = serving_scorer(decision, warehouse, arrays, registry)
     settings = ListSettings(config.top_k, config.exclude_seen, config.exploration, config.seed)
     sequences = with_users(data, users)
-    ids = [list_id(user, version, data.through, settings) for user in users]
-    names = {"users": np.array(users), "items": np.array(data.items), "lists": np.array(ids)}
+    ids = [list_id(user, version, data.fingerprint, settings) for user in users]
+    names = {
+        "users": np.array(users, dtype=object),
+        "items": np.array(data.items, dtype=object),
+        "lists": np.array(ids, dtype=object),
+    }
     now, sources = datetime.now(UTC).replace(tzinfo=None), Counter()
     with publisher.partial() as (path, writer):
         for block in make_lists(scorer, sequences, ids, settings):

@@ -21,6 +21,7 @@ from llmrec_assets.core import blend
 from llmrec_assets.core.baselines import DecayedMarkov, Popularity
 from llmrec_assets.core.checkpoints import load, realign, state
 from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.memory import estimate_memory
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
@@ -104,6 +105,11 @@ class Trained:
             "powers_of_network_and_markov": self.package.info.powers,
             "learning_curve": plots.as_metadata(learning_curve_plot(self.curve)),
         }
+
+
+def memory_needed(inputs: Inputs, config: ModelConfig) -> int:
+    """Bytes that training adds to the process, about."""
+    return estimate_memory(config, inputs.final.sequences, inputs.final.catalogue)
 
 
 def code_version() -> str:
@@ -248,6 +254,16 @@ def scorer_of(
     return blend.Blend(experts, package.info.powers)
 
 
+def incomparable(package: ModelPackage, inputs: Inputs) -> str:
+    """Why the package's network cannot read the texts of `inputs`; empty when it can."""
+    if package.info.encoder != inputs.encoder:
+        return f"it reads texts encoded by {package.info.encoder}"
+    has_texts = any(len(data.catalogue.embeddings) for data in inputs.data.values())
+    if ("text.mean" in package.evaluation) != has_texts:
+        return "it was trained " + ("without texts" if has_texts else "with texts")
+    return ""
+
+
 def baselines(data: TrainingData, train_end: np.ndarray) -> dict[str, Scorer]:
     """Every baseline fitted on the events before `train_end`."""
     n_items = data.catalogue.n_items
@@ -269,7 +285,7 @@ def evaluate_versions(
     config = json.loads(training["config"])
     scaling = config.pop("scaling")
     version, notes = str(training["model_version"]), []
-    inputs = read_inputs(warehouse, arrays, scaling, ("evaluation", "global"))
+    inputs = read_inputs(warehouse, arrays, scaling)
     data = inputs.data["evaluation"]
     split = leave_one_out(data.sequences)
     scorers: list[Named] = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
@@ -278,21 +294,27 @@ def evaluate_versions(
         scorers.append((version, "challenger", challenger))
         scorers.append((f"{version}, network alone", "part", challenger.experts[0]))
     if champion is not None and champion != version:
-        info = (package := registry.load(champion)).info
-        if info.encoder == inputs.encoder:
-            own = read_inputs(
-                warehouse, arrays, info.scaling, ("evaluation",), info.statistics_version
-            ).data["evaluation"]
-            scorers.append(
-                (champion, "champion", scorer_of(package, "evaluation", own, split.train_end))
-            )
+        package = registry.load(champion)
+        reason = incomparable(package, inputs)
+        if reason:
+            notes.append(f"champion {champion} is not compared: {reason}")
         else:
-            notes.append(f"champion {champion} reads texts of {info.encoder}: not compared")
+            own = read_inputs(
+                warehouse,
+                arrays,
+                package.info.scaling,
+                ("evaluation",),
+                package.info.statistics_version,
+            ).data["evaluation"]
+            older = scorer_of(package, "evaluation", own, split.train_end)
+            scorers.append((champion, "champion", older))
     rows = [evaluation_rows("leave_one_out", scorers, data.sequences, split.test)]
     if data.relative_time:
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:
-        rows.append(_global_rows(version, inputs.data["global"], ModelConfig(**config), training))
+        older_events = read_inputs(warehouse, arrays, scaling, ("global",)).data["global"]
+        rows.append(_global_rows(version, older_events, ModelConfig(**config), training))
+        notes.append("under the global time split network and counts have an equal say")
     return pd.concat(rows, ignore_index=True), notes
 
 

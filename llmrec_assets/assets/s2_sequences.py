@@ -9,7 +9,7 @@ from llmrec_assets.assets import s1_raw_events
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.settings import choice, setting
+from llmrec_assets.settings import choice, day, setting
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
@@ -19,7 +19,7 @@ class CleaningConfig(dg.Config):
     """The rules of cleaning. The defaults lose no user."""
 
     earliest: str = Field(
-        default=setting("EARLIEST", "1990-01-01"),
+        default=day("EARLIEST", "1990-01-01"),
         description="Absolute times before this day are impossible.",
     )
     bot_events_per_day: int = Field(

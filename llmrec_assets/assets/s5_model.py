@@ -52,7 +52,7 @@ class TrainingConfig(dg.Config):
     scaling: Literal["z-score", "min-max"] = Field(
         default="z-score", description="How rating and value are scaled."
     )
-    seed: int = Field(default=setting("SEED", 0), description="The one seed of a run.")
+    seed: int = Field(default=setting("SEED", 0, minimum=0), description="The one seed of a run.")
 
     def model(self) -> ModelConfig:
         """The same choices as the core takes them."""
@@ -87,6 +87,8 @@ def temporal_model(
         )
 
     inputs = model_steps.read_inputs(warehouse, arrays, config.scaling)
+    megabytes = model_steps.memory_needed(inputs, config.model()) / 1e6
+    context.log.info(f"training will take about {megabytes:.0f} MB more than it has now")
     trained = model_steps.train(inputs, config.model(), report)
     links = model_steps.register(trained, registry, context.run.run_id)
     with warehouse.connect() as connection:

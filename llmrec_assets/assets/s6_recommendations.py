@@ -34,7 +34,7 @@ class RecommendationsConfig(dg.Config):
         description="How long lists are kept, so that feedback finds the one that caused it.",
         ge=1,
     )
-    seed: int = Field(default=setting("SEED", 0), description="The one seed of a run.")
+    seed: int = Field(default=setting("SEED", 0, minimum=0), description="The one seed of a run.")
 
 
 @dg.asset(
@@ -61,6 +61,9 @@ def recommendations(
         users = lists_sql.every_user(connection)
     published = list_steps.make(decision, users, config, warehouse, arrays, registry, publisher)
     with warehouse.connect() as connection:
+        faults = lists_sql.list_faults(connection, published.partial)
+        if any(faults):
+            raise dg.Failure(f"not published: {faults[0]} users without a list, {faults[1]} broken")
         lists_sql.keep_lists(connection, published.partial, config.keep_days)
         lists_sql.publish_items(connection, publisher.items)
         metadata = run_metadata(connection, RECOMMENDATIONS)
@@ -71,26 +74,9 @@ def recommendations(
 @dg.asset_check(asset=recommendations, blocking=True)
 def every_user_has_a_list(warehouse: Warehouse, publisher: Publisher) -> dg.AssetCheckResult:
     """The published file has a list, ranked from 1 without gaps, for every user of the events."""
-    missing, broken = list_counts(warehouse, publisher)
+    with warehouse.connect() as connection:
+        missing, broken = lists_sql.list_faults(connection, publisher.recommendations)
     return dg.AssetCheckResult(
         passed=missing == 0 and broken == 0,
         metadata={"users_without_list": missing, "broken_lists": broken},
     )
-
-
-def list_counts(warehouse: Warehouse, publisher: Publisher) -> tuple[int, int]:
-    """(users without a published list, lists with gaps, doubles or scores that are not finite)."""
-    row = warehouse.read(
-        """with lists as (
-            select user_id, count(*) = max(rank) and min(rank) = 1
-                and count(distinct item_id) = count(*)
-                and bool_and(isfinite(score) and probability between 0 and 1
-                    and propensity > 0 and propensity <= 1) as sound
-            from read_parquet(?) group by user_id
-        ) select
-            (select count(*) from (select distinct user_id from s1_raw_events.raw_events)
-                where user_id not in (select user_id from lists)) as missing,
-            (select count(*) from lists where not sound) as broken""",
-        [str(publisher.recommendations)],
-    ).iloc[0]
-    return int(row["missing"]), int(row["broken"])

@@ -62,6 +62,7 @@ def request(
         )
     if records:
         age = time.time() - max(record.create_timestamp.timestamp() for record in records)
-        if age < RETRY_SECONDS:
+        # Longer each time: a file may be held open for hours.
+        if age < RETRY_SECONDS * 2 ** min(len(records) - 1, 6):
             return dg.SkipReason(f"{job_name} ran for {tag} {state} {age:.0f} s ago")
     return dg.RunRequest(run_key=f"{state}-{len(runs)}", tags=tags)

@@ -77,7 +77,8 @@ def load_behaviors(text: str | None) -> dict[str, Behavior]:
         BehaviorDictionaryError: it names the behaviour, the field and how to mend it.
     """
     behaviors = dict(DEFAULT_BEHAVIORS)
-    for name, entry in _parse(text).items():
+    for written, entry in _parse(text).items():
+        name = written.strip().lower()  # as behaviours of events are
         behaviors[name] = _overlay(name, behaviors.get(name, Behavior()), entry)
     return behaviors
 

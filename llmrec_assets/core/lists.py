@@ -38,9 +38,9 @@ class Lists:
     repeated: np.ndarray  # bool [n], shown although seen: the user has seen every item
 
 
-def list_id(user_id: str, model_version: str, through: int, settings: ListSettings) -> str:
-    """The same for the same user, model, newest event and settings; 24 hexadecimal digits."""
-    parts = [user_id, model_version, through, *vars(settings).values()]
+def list_id(user_id: str, model_version: str, data: str, settings: ListSettings) -> str:
+    """The same for the same user, model, fingerprint of the data and settings; 24 hex digits."""
+    parts = [user_id, model_version, data, *vars(settings).values()]
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:24]
 
 

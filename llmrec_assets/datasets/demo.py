@@ -36,6 +36,13 @@ def prepare(layout: Layout, seed: int) -> Shop:
             " of yours and run: llmrec run"
         )
     generated = shop.generate(seed)
+    mark = layout.root / "seed"
+    if mark.is_file() and mark.read_text() != str(seed):
+        raise ForeignFiles(
+            f"{layout.root} holds the shop of seed {mark.read_text()}: remove that folder first"
+        )
+    layout.root.mkdir(parents=True, exist_ok=True)
+    mark.write_text(str(seed))
     shop.write_landing(generated, layout.landing_events, layout.landing_items)
     return generated
 

@@ -96,10 +96,14 @@ class Landing(dg.ConfigurableResource):
             mark = _mark(path)
             if mark is None:
                 continue  # taken away meanwhile
-            if mark != marks[path] or _is_open_for_writing(path):
-                unfinished.append(path.name)
+            try:
+                if mark != marks[path] or _is_open_for_writing(path):
+                    unfinished.append(path.name)
+                    continue
+                file = LandingFile(path, path.name, _sha256(path), *mark)
+            except OSError as error:  # no permission, or taken away: the others go on
+                unfinished.append(f"{path.name} ({error.strerror})")
                 continue
-            file = LandingFile(path, path.name, _sha256(path), *mark)
             if file.is_unchanged():
                 ready.append(file)
             else:

@@ -44,10 +44,26 @@ RANK = "try_cast(rank as integer)"
 
 JUDGED = """
 create temp table judged as
-select *, row_number() over (partition by feedback_id order by line) as repeat_number,
-    coalesce(problem, time_problem, case when rank is not null and coalesce({rank}, 0) < 1
-        then 'rank is not a whole number from 1' end) as reason
-from ({typed})
+with typed as (
+    select *, lower(trim(response)) as answer, coalesce(problem, time_problem,
+        case when rank is not null and coalesce({rank}, 0) < 1
+            then 'rank is not a whole number from 1' end) as problem_found
+    from ({typed})
+), first as (
+    select feedback_id, user_id, item_id, response as answer from {feedback}
+    union all
+    select feedback_id, user_id, item_id, answer from typed where problem_found is null
+        and feedback_id not in (select feedback_id from {feedback})
+    qualify row_number() over (partition by feedback_id order by line) = 1
+)
+select typed.*, row_number() over (
+        partition by typed.feedback_id, problem_found is null order by line
+    ) as repeat_number,
+    coalesce(problem_found, case
+        when (first.user_id, first.item_id, first.answer)
+            is distinct from (typed.user_id, typed.item_id, typed.answer)
+        then 'feedback_id came before with another user, item or response' end) as reason
+from typed left join first using (feedback_id)
 """
 
 ADD = f"""
@@ -55,7 +71,7 @@ insert into {FEEDBACK.full_name} by name
 select (select coalesce(max(seq), 0) from {FEEDBACK.full_name})
         + row_number() over (order by line) as seq,
     feedback_id, list_id, user_id, item_id, {RANK} as rank, time_utc as timestamp,
-    time_step as step, lower(trim(response)) as response, event_id, $hash as file_hash
+    time_step as step, answer as response, event_id, $hash as file_hash
 from judged where reason is null and repeat_number = 1
     and feedback_id not in (select feedback_id from {FEEDBACK.full_name})
 """
@@ -83,7 +99,7 @@ def ingest_file(
         _reject(connection, "select null::bigint, ?, null", path.name, [str(error)])
         return _note(connection, path.name, content_hash, rows=1, accepted=0, rejected=1)
     typed = typed_time(staged.view, detect_time(connection, staged.view))
-    connection.execute(JUDGED.format(rank=RANK, typed=typed))
+    connection.execute(JUDGED.format(rank=RANK, typed=typed, feedback=FEEDBACK.full_name))
     before = FEEDBACK.count(connection)
     connection.execute(ADD, {"hash": content_hash})
     bad = f"""select line, reason, "row" from {staged.rejects}

@@ -56,8 +56,9 @@ def match_columns(
             found[key] = position
     missing = [name for name in required if name not in found]
     if missing:
-        seen = ", ".join(clean_name(name)[:40] for name in names[:NAMES_SHOWN])
-        raise BadFile(f"columns missing: {', '.join(missing)} (found: {seen or 'none'})")
+        # A file without a header has cells of users where names should be: those are not shown.
+        seen = ", ".join(clean_name(name)[:40] for name in names[:NAMES_SHOWN] if found)
+        raise BadFile(f"columns missing: {', '.join(missing)} (found: {seen or 'none of them'})")
     others = {f"other_{i}": position for i, position in enumerate(other.values())}
     return Plan(required, optional, ids, found, others, tuple(other))
 

@@ -13,6 +13,7 @@ from llmrec_assets.sql.landing_lines import stripped
 MISSING = "('NAN', 'NULL', 'NA', 'N/A', 'NONE', '<NA>')"
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 WHOLE = r"[+-]?[0-9]+(\.[0-9]*)?"  # epochs and steps; a float column spells them 5.0
+LARGEST = "1e15"  # beyond it a number is no rating, price or duration, and breaks statistics
 BASIC_DATE = r"(19|20)[0-9]{6}"
 BASIC_TIME = r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2}):?([0-9]{2}):?([0-9]{2})"
 ISO = r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([T ][0-9]{1,2}:[0-9]{2}.*)?"
@@ -46,7 +47,8 @@ def number(column: str) -> str:
 def number_problem(column: str) -> str:
     """Why `column` is no number; null where it is one, or missing."""
     return f"""case when {column} is not null and upper({stripped(column)}) not in {MISSING}
-        and not coalesce(isfinite({number(column)}), false) then '{column} is not a number' end"""
+        and not coalesce(abs({number(column)}) < {LARGEST}, false)
+        then '{column} is not a number' end"""
 
 
 def json_problem(column: str) -> str:

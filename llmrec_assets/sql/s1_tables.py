@@ -11,8 +11,8 @@ def _event(name: str, type_name: str, description: str, private: bool = False) -
     return Column(name, type_name, description, (f"{EVENTS}.{name}",), private)
 
 
-def _item(name: str, type_name: str, description: str) -> Column:
-    return Column(name, type_name, description, (f"{ITEMS}.{name}",))
+def _item(name: str, type_name: str, description: str, private: bool = False) -> Column:
+    return Column(name, type_name, description, (f"{ITEMS}.{name}",), private)
 
 
 FILES = Table(
@@ -72,7 +72,7 @@ RAW_ITEMS = Table(
         _item("price", "double", "Price."),
         _item("image_path", "varchar", "Where the image lies."),
         _item("audio_path", "varchar", "Where the audio lies."),
-        _item("attributes", "varchar", "JSON object of all other columns."),
+        _item("attributes", "varchar", "JSON object of all other columns.", private=True),
         Column("seq", "bigint", "Ingestion sequence number of the newest delivery."),
         Column("file_hash", "varchar", "The file it came in."),
     ),

@@ -4,7 +4,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from llmrec_assets.core.behaviors import Behavior
+from llmrec_assets.core.behaviors import Behavior, word
 from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
@@ -23,11 +23,13 @@ from llmrec_assets.sql.shards import BELONGS, WHOLE, Shard
 # A rule is the first that applies; the order is that of the README.
 JUDGED_EVENTS = f"""
 with shard as (
-    select *,
+    select seq, event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id,
+        own_event_id, ingested_at,
         coalesce(epoch_us(timestamp), step) as time,
         count(*) over (partition by user_id, timestamp::date) as events_that_day,
         row_number() over (
-            partition by user_id, item_id, timestamp, step, behavior, own_event_id order by seq
+            partition by user_id, item_id, timestamp, step, behavior
+            order by own_event_id desc, seq
         ) as repeat_number
     from {RAW} where {BELONGS}
 ), bots as (
@@ -40,6 +42,7 @@ select shard.*, bot as is_bot,
         when timestamp > ingested_at + to_days(1) then 'time in the future'
         when repeat_number > 1 and not own_event_id
             then 'repeats another event of the same user, item, time and behaviour'
+        when behavior = 'impression' then 'an impression is nothing that the user did'
         when bot and $drop_bots then 'bot'
     end as reason
 from shard join bots using (user_id)
@@ -76,6 +79,7 @@ select seq from judged where reason is null and (
                    group by item_id having count(distinct user_id) < $k))
 """
 
+# Rounded: a parallel sum differs in its last digits from run to run, and the version is a hash.
 STATISTICS = f"""
 with observed as (
     select split, time, behavior, unnest([
@@ -83,8 +87,8 @@ with observed as (
     ], recursive := true)
     from {CLEAN}
 )
-select fit, feature, behavior, count(x) as n, avg(x) as mean,
-    stddev_pop(x) as std, min(x) as minimum, max(x) as maximum
+select fit, feature, behavior, count(x) as n, round(avg(x), 6) as mean,
+    round(stddev_pop(x), 6) as std, min(x) as minimum, max(x) as maximum
 from observed, (values ('evaluation'), ('global'), ('final')) as fits(fit)
 where x is not null and case fit
     when 'evaluation' then split = 'train'
@@ -155,7 +159,7 @@ def register_words(
     rows = pa.table(
         {
             "behavior": list(behaviors),
-            "word": [b.words.get(language) for b in behaviors.values()],
+            "word": [word(name, language, behaviors) for name in behaviors],
             "weight": [b.weight for b in behaviors.values()],
             "positive": [b.positive for b in behaviors.values()],
         }

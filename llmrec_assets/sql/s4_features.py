@@ -14,7 +14,8 @@ from llmrec_assets.sql.s4_tables import (
 )
 
 # Every window looks backwards only. Popularity counts strictly earlier times: among events of
-# one time none is known before the others.
+# one time none is known before the others. Relative times of two users cannot be compared, so
+# what others did before is unknown there.
 STEPS = f"""
 with steps as (
     select *,
@@ -46,7 +47,8 @@ select seq, user_id, position, behavior, gap,
     ) - 1 as session_position,
     case when not is_outlier then rating end as rating,
     case when not is_outlier then value end as value,
-    (time - item_since) / unit as item_age, item_popularity
+    case when timestamp is not null then (time - item_since) / unit end as item_age,
+    case when timestamp is not null then item_popularity end as item_popularity
 from sessions
 """
 

@@ -29,8 +29,9 @@ TEMPORAL_FEATURES = Table(
         Column("rating", "double", "As given; null for an outlier.", (f"{CLEAN}.rating",)),
         Column("value", "double", "As given; null for an outlier.", (f"{CLEAN}.value",)),
         Column("item_age", "double", "Seconds (or steps) since anybody's first event with the"
-               " item.", (*_TIME, f"{CLEAN}.item_id")),
-        Column("item_popularity", "bigint", "Events with the item at earlier times than this.",
+               " item; null where time is relative.", (*_TIME, f"{CLEAN}.item_id")),
+        Column("item_popularity", "bigint", "Events with the item at earlier times than this; null"
+               " where time is relative.",
                (*_TIME, f"{CLEAN}.item_id")),
     ),
     primary_key=("seq",),

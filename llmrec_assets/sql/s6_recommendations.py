@@ -14,8 +14,8 @@ RECOMMENDATIONS = Table(
     SCHEMA,
     "recommendations",
     (
-        Column("list_id", "varchar", "One user's list: hash of user, model version, newest event"
-               " and settings; the same inputs give the same id.", (f"{CHAMPION}.served",)),
+        Column("list_id", "varchar", "One user's list: hash of user, model version, data and"
+               " settings; the same inputs give the same id.", (f"{CHAMPION}.served",)),
         Column("user_id", "varchar", "Whose list.", ("s4_features.fused_features.user_code",),
                private=True),
         Column("rank", "integer", "Place in the list, from 1."),
@@ -35,7 +35,27 @@ RECOMMENDATIONS = Table(
 PUBLISHED_COLUMNS = RECOMMENDATIONS.column_names
 
 # Who is only in raw_events lost all events to cleaning and gets the popular items.
-EVERY_USER = "select distinct user_id from s1_raw_events.raw_events order by user_id"
+# Events that came in after cleaning are the next run's.
+EVERY_USER = """
+select distinct user_id from s1_raw_events.raw_events where seq <= (
+    select coalesce(max(seq), 0) from (
+        select seq from s2_sequences.clean_events
+        union all select seq from s2_sequences.removed_events))
+order by user_id
+"""
+
+LIST_FAULTS = f"""
+with lists as (
+    select user_id, count(*) = max(rank) and min(rank) = 1
+        and count(distinct item_id) = count(*)
+        and bool_and(isfinite(score) and probability between 0 and 1
+            and propensity > 0 and propensity <= 1) as sound
+    from read_parquet(?) group by user_id
+) select
+    (select count(*) from ({EVERY_USER})
+        where user_id not in (select user_id from lists)) as missing,
+    (select count(*) from lists where not sound) as broken
+"""
 
 
 def every_user(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -43,15 +63,21 @@ def every_user(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [row[0] for row in connection.execute(EVERY_USER).fetchall()]
 
 
+def list_faults(connection: duckdb.DuckDBPyConnection, lists: Path) -> tuple[int, int]:
+    """(users without a list, lists with gaps, doubles or numbers that are none) of a file."""
+    missing, broken = connection.execute(LIST_FAULTS, [str(lists)]).fetchall()[0]
+    return missing, broken
+
+
 def keep_lists(connection: duckdb.DuckDBPyConnection, lists: Path, keep_days: int) -> None:
     """Add the lists of a Parquet file, once each, and forget those older than `keep_days`."""
     RECOMMENDATIONS.create(connection)
     table = RECOMMENDATIONS.full_name
     connection.execute(
-        f"delete from {table} where list_id in (select list_id from read_parquet(?))",
+        f"insert into {table} by name from read_parquet(?)"
+        f" where list_id not in (select list_id from {table})",
         [str(lists)],
     )
-    connection.execute(f"insert into {table} by name from read_parquet(?)", [str(lists)])
     connection.execute(
         f"delete from {table} where generated_at < now()::timestamp - to_days(?::integer)",
         [keep_days],

@@ -58,7 +58,8 @@ RESPONSE_RATES = Table(
     primary_key=("model_version",),
 )  # fmt: skip
 
-# A named list counts if it showed this user this item; else the newest list that did.
+# A named list counts if it showed this user this item. A response that names none belongs to the
+# newest list that did.
 ATTRIBUTE = f"""
 with touched as (
     select f.feedback_id, l.list_id, l.model_version, l.propensity, l.generated_at,

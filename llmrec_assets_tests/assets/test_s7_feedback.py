@@ -126,3 +126,18 @@ def test_bad_rows_are_refused_with_line_and_reason_and_repeats_count_once(root, 
     assert refused["reason"].str.contains("rank|time|response|feedback_id").all()
     ledger = read(root, "from s7_feedback.files")
     assert (ledger["rows"] == ledger[["accepted", "duplicates", "rejected"]].sum(axis=1)).all()
+
+
+def test_a_bad_row_does_not_swallow_the_good_one_and_a_reused_id_is_named(root, run_job, lists):
+    shown = lists.iloc[0]
+    rows = [
+        response(shown, "click", 1, rank=0),
+        response(shown, "click", 1),
+        response(shown, "buy", 1),
+    ]
+    drop(root, rows)
+    run_job("collect_feedback")
+    assert read(root, "from s7_feedback.feedback")["response"].tolist() == ["click"]
+    refused = read(root, "from s7_feedback.rejected_feedback order by line")
+    assert refused["line"].tolist() == [1, 3]
+    assert "came before" in refused["reason"][1]

@@ -66,12 +66,12 @@ def test_explored_slots_are_the_last_and_keep_to_unseen_items():
 
 def test_a_list_id_depends_on_all_that_makes_the_list():
     settings = ListSettings(4, True, 0.0, 0)
-    base = list_id("u", "m", 7, settings)
-    assert base == list_id("u", "m", 7, ListSettings(4, True, 0.0, 0))
+    base = list_id("u", "m", "d", settings)
+    assert base == list_id("u", "m", "d", ListSettings(4, True, 0.0, 0))
     others = [
-        list_id("v", "m", 7, settings),
-        list_id("u", "n", 7, settings),
-        list_id("u", "m", 8, settings),
-        list_id("u", "m", 7, ListSettings(5, True, 0.0, 0)),
+        list_id("v", "m", "d", settings),
+        list_id("u", "n", "d", settings),
+        list_id("u", "m", "e", settings),
+        list_id("u", "m", "d", ListSettings(5, True, 0.0, 0)),
     ]
     assert len({base, *others}) == 5

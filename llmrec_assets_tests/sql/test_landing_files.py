@@ -69,7 +69,7 @@ def times(connection, stage, *values):
         ("a.parquet", "", "empty"),
         ("a.jsonl", "", "empty"),
         ("a.csv", HEADER, "no rows, only a header"),
-        ("a.csv", "who,what\n1,2\n", r"missing: user_id, item_id, timestamp \(found: who, what"),
+        ("a.csv", "who,what\n1,2\n", r"missing: user_id, item_id, timestamp \(found: none of them"),
         ("a.jsonl", '{"user_id": 1}\n', r"missing: item_id, timestamp \(found: user_id"),
         ("a.csv", "User_ID," + HEADER + "1,1,2,3,4\n", "user_id is there twice"),
         ("a.csv", (HEADER + "1,中,3,4\n").encode("utf-16"), "re-encode the file as UTF-8"),

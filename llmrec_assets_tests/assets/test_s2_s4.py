@@ -1,0 +1,149 @@
+"""Cleaning, order, statistics and features on hand-made logs, through the real assets."""
+
+import dagster as dg
+import duckdb
+import pytest
+
+from llmrec_assets.core.splits import leave_one_out
+from llmrec_assets.definitions import defs
+from llmrec_assets.resources.wiring import resources_of
+
+HEADER = "user_id,item_id,timestamp,behavior,rating,value\n"
+
+
+@pytest.fixture
+def build(root):
+    """Write a log and build everything up to the fused features; a reader of the warehouse."""
+
+    def run(text, name="events.csv", **cleaning):
+        (root.landing_events / name).write_text(text, encoding="utf-8")
+        resources = resources_of(root)
+        resources["encoder"] = type(resources["encoder"])(model="bag_of_words")
+        job = dg.define_asset_job("build", dg.AssetSelection.assets("fused_features").upstream())
+        definitions = dg.Definitions(
+            assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
+        )
+        config = {"ops": {"clean_events": {"config": cleaning}}}
+        result = definitions.resolve_job_def("build").execute_in_process(run_config=config)
+        assert result.success
+
+        def read(query):
+            with duckdb.connect(str(root.warehouse), read_only=True) as connection:
+                return connection.execute(query).df()
+
+        return read
+
+    return run
+
+
+def removed(read):
+    reasons = read("select reason from s2_sequences.removed_events order by seq")["reason"]
+    return reasons.tolist()
+
+
+def test_impossible_times_impressions_and_repeats_are_removed_with_their_reason(build):
+    day = "2024-01-0{}T10:00:00Z"
+    rows = [
+        "1,a,0001-01-01,buy,,",
+        "1,a,9999-12-31,buy,,",
+        f"1,a,{day.format(1)},impression,,",
+        f"1,a,{day.format(1)},buy,4,",
+        f"1,a,{day.format(1)},buy,5,",
+        f"1,b,{day.format(2)},buy,,",
+    ]
+    read = build(HEADER + "\n".join(rows))
+    assert [reason.split(" ")[0] for reason in removed(read)] == ["time", "time", "an", "repeats"]
+    assert read("select item_id from s2_sequences.clean_events order by seq")[
+        "item_id"
+    ].tolist() == ["a", "b"]
+
+
+def test_an_event_that_comes_by_id_and_again_without_counts_once(build):
+    build("event_id,user_id,item_id,timestamp,behavior\ne1,u,a,5,click\n", "a.csv")
+    read = build("user_id,item_id,timestamp,behavior\nu,a,5,click\nu,b,6,click\n", "b.csv")
+    kept = read("select event_id, item_id from s2_sequences.clean_events order by seq")
+    assert kept["item_id"].tolist() == ["a", "b"]
+    assert kept["event_id"][0] == "e1"
+
+
+def test_ties_in_time_keep_the_order_of_the_file(build):
+    read = build(HEADER + "".join(f"1,{item},5,buy,,\n" for item in "zcam"))
+    lists = read("select item_ids from s2_sequences.user_sequences")["item_ids"][0]
+    assert list(lists) == list("zcam")
+
+
+def test_bots_are_flagged_and_never_targets_but_kept(build):
+    day = [f"1,i{n},2024-01-01T10:00:{n:02d}Z,view,," for n in range(20)]
+    read = build(
+        HEADER + "\n".join([*day, "2,a,2024-01-01T10:00:00Z,view,,"]), bot_events_per_day=10
+    )
+    bots = read("select user_id, bool_and(is_bot) b, bool_or(positive) p"
+                " from s2_sequences.clean_events group by 1 order by 1")  # fmt: skip
+    assert bots["b"].tolist() == [True, False]
+    assert bots["p"].tolist() == [False, True]
+    read = build(HEADER, "none.csv", bot_events_per_day=10, drop_bots=True)
+    assert set(removed(read)) == {"bot"}
+
+
+def test_k_core_goes_on_until_nothing_changes(build):
+    rows = [f"{u},{i},{t},buy,," for u in "123" for t, i in enumerate("abc")]
+    read = build(HEADER + "\n".join([*rows, "4,a,1,buy,,", "1,rare,9,buy,,"]), k_core=3)
+    kept = read("select count(*) n, count(distinct user_id) u from s2_sequences.clean_events")
+    assert kept.iloc[0].tolist() == [9, 3]
+    assert set(removed(read)) == {"below the 3-core"}
+
+
+def test_statistics_come_from_the_training_period_only(build):
+    rows = [f"{u},i{t},{t},rate,{100 if t >= 3 else 2 + t},{1}" for u in "12" for t in range(5)]
+    read = build(HEADER + "\n".join(rows))
+    stats = read("select fit, maximum from s2_sequences.value_statistics where feature = 'rating'")
+    by_fit = dict(zip(stats["fit"], stats["maximum"], strict=True))
+    assert by_fit["evaluation"] == 4
+    assert by_fit["final"] == 100
+
+
+def test_an_absurd_number_is_refused_and_the_rest_goes_on(build):
+    read = build(HEADER + "1,a,1,rate,1e200,\n1,b,2,rate,4,\n")
+    assert read("select count(*) n from s2_sequences.clean_events")["n"][0] == 1
+    assert read("select line from s1_raw_events.rejected_events")["line"].tolist() == [2]
+
+
+def test_features_know_only_what_happened_before(build):
+    rows = [
+        "1,a,2024-01-01T10:00:00Z,view,,",
+        "2,a,2024-01-01T10:00:00Z,view,,",
+        "1,b,2024-01-01T10:05:00Z,view,,",
+        "1,a,2024-01-01T12:05:00Z,view,,",
+    ]
+    read = build(HEADER + "\n".join(rows))
+    features = read(
+        "select * from s4_features.temporal_features order by user_id, position"
+    ).set_index(["user_id", "position"])
+    assert features["item_popularity"].tolist() == [0, 0, 2, 0]
+    assert features["gap"].fillna(-1).tolist() == [-1, 300, 7200, -1]
+    assert features["recency"].fillna(-1).tolist() == [-1, -1, 7500, -1]
+    assert features["session_position"].tolist() == [0, 1, 0, 0]
+    assert features["hour"].tolist() == [10, 10, 12, 10]
+    assert features["weekday"].tolist() == [0, 0, 0, 0]
+
+
+def test_relative_times_tell_nothing_about_other_users(build):
+    read = build(HEADER + "1,a,3,view,,\n2,a,9,view,,\n")
+    features = read("from s4_features.temporal_features")
+    assert features["item_popularity"].isna().all()
+    assert features["item_age"].isna().all()
+
+
+def test_sql_and_numpy_agree_on_the_split(build, root):
+    from llmrec_assets.assets.model_steps import read_inputs
+
+    behaviors = ["buy", "dislike", "buy", "buy", "skip", "buy"]
+    rows = [f"{u},i{t},{t},{b},," for u in range(4) for t, b in enumerate(behaviors[: 3 + u])]
+    build(HEADER + "\n".join(rows))
+    resources = resources_of(root)
+    data = read_inputs(resources["warehouse"], resources["arrays"], "z-score").final
+    split = leave_one_out(data.sequences)
+    for user, (start, end) in enumerate(zip(data.sequences.offsets, split.train_end, strict=False)):
+        assert (data.splits[start:end] == "train").all(), user
+        assert (data.splits[end : data.sequences.offsets[user + 1]] != "train").all(), user
+    assert (data.splits[split.test[split.test >= 0]] == "test").all()

@@ -4,6 +4,7 @@ import torch
 
 from llmrec_assets.core.checkpoints import load, realign, state
 from llmrec_assets.core.networks.scoring import NetworkScorer
+from llmrec_assets.core.networks.text import TextTable
 from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.training import Fitted, fit
 from llmrec_assets_tests.core.examples import catalogue, cycles, sequences_of, small
@@ -62,3 +63,13 @@ def test_an_item_that_is_gone_is_dropped(fitted: Fitted):
     smaller = Catalogue(5, old.text_rows[:6], old.embeddings, 2)
     moved = realign(fitted.model, list("abcdef"), list("abcde"), ["v", "b"], ["v", "b"], smaller)
     assert torch.allclose(moved.item_matrix(), fitted.model.item_matrix()[:6], atol=1e-5)
+
+
+@pytest.mark.parametrize("texts", [1, 2, 8, 700])
+def test_a_basis_is_found_for_few_texts_and_for_unused_columns(texts: int):
+    embeddings = np.zeros((texts, 512), dtype=np.float32)
+    embeddings[np.arange(texts), np.arange(texts) % 7] = 1
+    table = TextTable(embeddings, text_width=128, width=8)
+    table.fit_basis(embeddings, np.arange(texts))
+    table.read(embeddings)
+    assert table.table.isfinite().all()

@@ -1,6 +1,7 @@
 """Frozen text embeddings, reduced to what a small model can use."""
 
 import numpy as np
+import scipy.linalg
 import torch
 from torch import nn
 
@@ -39,7 +40,10 @@ class TextTable(nn.Module):
             return
         mean = texts.mean(0)
         centred = texts - mean
-        variances, directions = torch.linalg.eigh(centred.T @ centred / len(texts))
+        covariance = (centred.T @ centred / len(texts)).numpy()
+        # QR iteration: the faster algorithms may fail on the many equal eigenvalues (zeros) of few
+        # texts or of columns that no text uses.
+        variances, directions = map(torch.from_numpy, scipy.linalg.eigh(covariance, driver="ev"))
         k = self.basis.shape[1]
         variances, directions = variances.flip(0)[:k], directions.flip(1)[:, :k]
         # Half-way whitening: the main themes stay louder than the fine distinctions.

@@ -141,3 +141,19 @@ def test_texts_may_come_and_go_under_a_champion(root, run_job):
     notes = result.asset_materializations_for_node("model_evaluation")[0].metadata["notes"].value
     assert any("trained without texts" in str(note) for note in notes)
     assert pd.read_parquet(root.recommendations)["user_id"].nunique() == 30
+
+
+def test_a_sigmoid_per_item_is_also_judged_by_thresholds(root, run_job):
+    rows = [f"{user},i{(user + t) % 9},{t},buy" for user in range(30) for t in range(6)]
+    write(root.landing_events, "\n".join(["user_id,item_id,timestamp,behavior", *rows]))
+    run_job(
+        config={
+            "temporal_model": {"objective": "sigmoid", "max_epochs": 8},
+            "model_evaluation": {"thresholds": [0.5, 0.001]},
+        }
+    )
+    scores = run_job_read(
+        root, "select metric, score from s5_model.model_evaluation where metric like '%above%'"
+    ).set_index("metric")["score"]
+    assert 0 <= scores["items_above_0.5"] < scores["items_above_0.001"] <= 9
+    assert scores["recall_above_0.5"] <= scores["recall_above_0.001"]

@@ -25,7 +25,7 @@ from llmrec_assets.core.memory import estimate_memory
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
-from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot
+from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot, threshold_rows
 from llmrec_assets.core.sequences import Catalogue
 from llmrec_assets.core.splits import global_time_split, leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
@@ -280,6 +280,7 @@ def evaluate_versions(
     training: dict[str, Any],
     champion: str | None,
     global_split: bool,
+    thresholds: list[float],
 ) -> tuple[pd.DataFrame, list[str]]:
     """Scores of challenger, champion and baselines under each protocol, and what was left out."""
     config = json.loads(training["config"])
@@ -309,6 +310,12 @@ def evaluate_versions(
             older = scorer_of(package, "evaluation", own, split.train_end)
             scorers.append((champion, "champion", older))
     rows = [evaluation_rows("leave_one_out", scorers, data.sequences, split.test)]
+    if config["objective"] == "sigmoid":
+        rows += [
+            threshold_rows(name, scorer, data.sequences, split.test, thresholds)
+            for name, role, scorer in scorers
+            if role == "part"
+        ]
     if data.relative_time:
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:

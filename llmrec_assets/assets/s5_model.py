@@ -126,6 +126,11 @@ class EvaluationConfig(dg.Config):
         default=setting("GLOBAL_TIME_SPLIT", True),
         description="Also fit on all events before one time and rank each user's next one.",
     )
+    thresholds: list[float] = Field(
+        default=[0.5, 0.1, 0.01],
+        description="Under the sigmoid objective: probabilities from which an item counts as"
+        " recommended, each with the items and targets that reach it.",
+    )
 
 
 @dg.asset(
@@ -150,7 +155,13 @@ def model_evaluation(
         training = model_sql.newest_training(connection)
     version, champion = str(training["model_version"]), registry.alias(CHAMPION)
     rows, notes = model_steps.evaluate_versions(
-        warehouse, arrays, registry, training, champion, config.global_time_split
+        warehouse,
+        arrays,
+        registry,
+        training,
+        champion,
+        config.global_time_split,
+        config.thresholds,
     )
     registry.log_test_metrics(version, rows)
     with warehouse.connect() as connection:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
+from llmrec_assets.core.objectives import threshold_items
 from llmrec_assets.core.ranking import Scorer, evaluate
 from llmrec_assets.core.sequences import Sequences
 from llmrec_assets.core.training import EpochReport
@@ -29,6 +31,38 @@ def evaluation_rows(
         rows += [(protocol, name, role, metric, score, users) for metric, score in summary.items()]
     columns = ["protocol", "scorer", "role", "metric", "score", "users"]
     return pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int})
+
+
+def threshold_rows(
+    name: str,
+    scorer: Scorer,
+    sequences: Sequences,
+    targets: np.ndarray,
+    thresholds: Sequence[float],
+    block: int = 256,
+) -> pd.DataFrame:
+    """How a network trained with a sigmoid per item does as a filter instead of a ranking.
+
+    Returns:
+        Columns as `evaluation_rows`, and for each threshold two metrics: `items_above_t`, the mean
+        number of items that reach it, and `recall_above_t`, the share of targets among them.
+    """
+    users = np.flatnonzero(targets >= 0)
+    counts, found = np.zeros(len(thresholds)), np.zeros(len(thresholds))
+    for chosen in np.split(users, range(block, len(users), block)):
+        ends = targets[chosen]
+        items = torch.from_numpy(sequences.items[ends].astype(np.int64))[:, None]
+        logits = scorer.logits(sequences, ends, chosen)
+        for index, reached in enumerate(threshold_items(logits, list(thresholds))):
+            counts[index] += reached.sum().item()
+            found[index] += reached.gather(1, items).sum().item()
+    rows = [
+        ("leave_one_out", name, "part", f"{metric}_above_{threshold:g}", total / max(len(users), 1))
+        for metric, totals in (("items", counts), ("recall", found))
+        for threshold, total in zip(thresholds, totals, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=["protocol", "scorer", "role", "metric", "score"])
+    return frame.assign(users=len(users))
 
 
 def learning_curve_plot(curve: Sequence[EpochReport]) -> Figure:

@@ -49,6 +49,11 @@ class TrainingConfig(dg.Config):
     patience: int = Field(
         default=DEFAULTS.patience, description="Epochs without a better validation NDCG.", ge=1
     )
+    threads: int = Field(
+        default=setting("THREADS", DEFAULTS.threads, minimum=1),
+        description="Of the training; a rerun is equal for equal threads.",
+        ge=1,
+    )
     scaling: Literal["z-score", "min-max"] = Field(
         default="z-score", description="How rating and value are scaled."
     )

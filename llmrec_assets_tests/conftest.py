@@ -6,8 +6,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-os.environ.setdefault("LLMREC_THREADS", "1")  # tiny models; read when definitions load
-
 from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of

@@ -40,7 +40,7 @@ class ModelConfig(BaseModel):
     )
     negatives: int = Field(default=1024, ge=1, description="Of a step of the sampled softmax.")
     seed: int = 0
-    threads: int = Field(default=2, ge=1, description="A rerun is equal for equal threads.")
+    threads: int = Field(default=1, ge=1, description="A rerun is equal for equal threads.")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelConfig":

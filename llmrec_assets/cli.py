@@ -190,9 +190,11 @@ def _print_summary(layout: Layout) -> None:
     for row in outcome.scores.itertuples():
         click.echo(f"{row.scorer:<28}{row.ndcg_at_10:>9.4f}{row.recall_at_10:>11.4f}{row.users:>8}")
     where = _shown_path(layout.root)
+    # As it was called: a virtual environment need not be on the path.
+    llmrec = sys.argv[0] if sys.argv[0].endswith("/llmrec") else "llmrec"
     click.echo(f"\nrecommendations {_shown_path(layout.recommendations)}")
-    click.echo(f"one user        {ROOT_VARIABLE}={where} llmrec recommend USER")
-    click.echo(f"Dagster UI      {ROOT_VARIABLE}={where} llmrec ui")
+    click.echo(f"one user        {ROOT_VARIABLE}={where} {llmrec} recommend USER")
+    click.echo(f"Dagster UI      {ROOT_VARIABLE}={where} {llmrec} ui")
 
 
 def _shown_path(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of every asset on a data set, each materialised in a process of its own.
+"""Seconds, CPU-seconds and peak memory of every asset on a data set, each materialised in a process of its own.
 
     python -m llmrec_assets_tests.benchmarks.asset_costs FOLDER [EVENTS_FILE]
 
@@ -21,15 +21,16 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql.summary import summarise
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """(seconds, peak resident MB) of a command that must succeed."""
+def measure(command: list[str]) -> tuple[float, float, float]:
+    """(seconds, CPU-seconds, peak resident MB) of a command that must succeed."""
     started = time.perf_counter()
     quiet = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
     child = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)
     _, status, usage = os.wait4(child, 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    seconds = time.perf_counter() - started
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main(folder: Path, events: str) -> None:
@@ -58,8 +59,10 @@ def main(folder: Path, events: str) -> None:
                     "llmrec_assets.definitions",
                 ]
                 rows[name] = measure([*dagster, *select])
-        for name, (seconds, megabytes) in rows.items():
-            print(f"{name:<22}{seconds:>8.1f} s{megabytes:>8.0f} MB", file=sys.stderr)
+        for name, (seconds, cpu, megabytes) in rows.items():
+            print(
+                f"{name:<22}{seconds:>8.1f} s{cpu:>8.1f} CPU-s{megabytes:>8.0f} MB", file=sys.stderr
+            )
         with Warehouse(path=str(layout.warehouse)).connect() as connection:
             outcome = summarise(connection)
         print(json.dumps(outcome.counts), outcome.decision["reason"], file=sys.stderr)

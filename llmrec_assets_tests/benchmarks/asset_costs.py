@@ -1,4 +1,4 @@
-"""Seconds, CPU-seconds and peak memory of every asset on a data set, each materialised in a process of its own.
+"""What every asset costs on a data set (seconds, CPU-seconds, peak memory), each in its own process.
 
     python -m llmrec_assets_tests.benchmarks.asset_costs FOLDER [EVENTS_FILE]
 

@@ -1,4 +1,4 @@
-"""What every asset costs on a data set (seconds, CPU-seconds, peak memory), each in its own process.
+"""What every asset costs (seconds, CPU-seconds, peak memory), each in a process of its own.
 
     python -m llmrec_assets_tests.benchmarks.asset_costs FOLDER [EVENTS_FILE]
 

@@ -18,16 +18,19 @@ from llmrec_assets.resources.whole_file import make_once
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 MODEL = "llmrec"
 CHAMPION, CHALLENGER = "champion", "challenger"
 VERSION_TAG = "llmrec_version"
+PACKAGE_FOLDER = "package"
 
 
 class Registry(dg.ConfigurableResource):
     """Model versions by our own names, which are hashes of data, config and code.
 
     Registering the same version again changes nothing, so a repeated step leaves no duplicate.
+    MLflow notes absolute places; no package is looked for there, so a store may be moved or copied.
     """
 
     database: str = Field(description="The SQLite file of MLflow.")
@@ -37,16 +40,9 @@ class Registry(dg.ConfigurableResource):
     def run(self, name: str, dagster_run_id: str) -> "Iterator[tuple[MlflowClient, str]]":
         """Yield (client, MLflow run id); the run is marked as failed when the block raises."""
         client = self._client()
-        experiment = client.get_experiment_by_name(MODEL)
-        experiment_id = (
-            experiment.experiment_id
-            if experiment
-            else client.create_experiment(
-                MODEL, artifact_location=Path(self.artifacts).resolve().as_uri()
-            )
-        )
+        experiment = self._experiment(client)
         tags = {"dagster_run_id": dagster_run_id}
-        run_id = client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
+        run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
         try:
             yield client, run_id
         except BaseException:
@@ -57,28 +53,28 @@ class Registry(dg.ConfigurableResource):
     def register(self, package: ModelPackage, run_id: str) -> int:
         """Log the package to the run and register it as the challenger; MLflow's number of it."""
         client = self._client()
-        number = self._number(client, package.info.version)
-        if number is None:
+        found = self._find(client, package.info.version)
+        if found is None:
             with tempfile.TemporaryDirectory() as folder:
                 model_package.save(package, Path(folder))
-                client.log_artifacts(run_id, folder, "package")
+                client.log_artifacts(run_id, folder, PACKAGE_FOLDER)
             if not client.search_registered_models(f"name = '{MODEL}'"):
                 client.create_registered_model(MODEL)
-            source = f"{client.get_run(run_id).info.artifact_uri}/package"
+            source = f"{client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
             tags = {VERSION_TAG: package.info.version}
-            number = int(client.create_model_version(MODEL, source, run_id, tags=tags).version)
-        client.set_registered_model_alias(MODEL, CHALLENGER, str(number))
-        return number
+            found = client.create_model_version(MODEL, source, run_id, tags=tags)
+        client.set_registered_model_alias(MODEL, CHALLENGER, str(found.version))
+        return int(found.version)
 
     def log_test_metrics(self, version: str, rows: "pd.DataFrame") -> None:
         """Log the version's own scores of `rows` (protocol, scorer, metric, score) to its run."""
         client = self._client()
-        number = self._number(client, version)
-        if number is None:
+        found = self._find(client, version)
+        if found is None:
             return  # nothing was trained: the baselines' scores stand in the warehouse alone
-        run_id = client.get_model_version(MODEL, str(number)).run_id or ""
         for row in rows[rows["scorer"] == version].itertuples():
-            client.log_metric(run_id, f"{row.protocol}_{row.metric}", float(str(row.score)))
+            name = f"{row.protocol}_{row.metric}"
+            client.log_metric(str(found.run_id), name, float(str(row.score)))
 
     def load(self, version: str) -> ModelPackage:
         """The package of one of our version names.
@@ -86,12 +82,8 @@ class Registry(dg.ConfigurableResource):
         Raises:
             KeyError: there is no such version.
         """
-        client = self._client()
-        number = self._number(client, version)
-        if number is None:
-            raise KeyError(f"model version {version!r} is not registered in {self.database}")
-        source = client.get_model_version(MODEL, str(number)).source or ""
-        return model_package.load(_local_path(source))
+        run = Path(self.artifacts) / str(self._known(self._client(), version).run_id)
+        return model_package.load(run / "artifacts" / PACKAGE_FOLDER)
 
     def alias(self, alias: str) -> str | None:
         """Our name of the version that carries `alias`, or None."""
@@ -106,9 +98,13 @@ class Registry(dg.ConfigurableResource):
             raise
 
     def promote(self, version: str, reason: str) -> None:
-        """Give `version` the champion's alias, with the reason on it."""
+        """Give `version` the champion's alias, with the reason on it.
+
+        Raises:
+            KeyError: there is no such version.
+        """
         client = self._client()
-        number = str(self._number(client, version))
+        number = str(self._known(client, version).version)
         client.set_registered_model_alias(MODEL, CHAMPION, number)
         client.set_model_version_tag(MODEL, number, "promoted_because", reason)
 
@@ -117,9 +113,30 @@ class Registry(dg.ConfigurableResource):
         if self.alias(CHAMPION) is not None:
             self._client().delete_registered_model_alias(MODEL, CHAMPION)
 
-    def _number(self, client: "MlflowClient", version: str) -> int | None:
+    def _find(self, client: "MlflowClient", version: str) -> "ModelVersion | None":
         found = client.search_model_versions(f"name = '{MODEL}'", max_results=10_000)
-        return next((int(v.version) for v in found if v.tags.get(VERSION_TAG) == version), None)
+        return next((v for v in found if v.tags.get(VERSION_TAG) == version), None)
+
+    def _known(self, client: "MlflowClient", version: str) -> "ModelVersion":
+        found = self._find(client, version)
+        if found is None:
+            raise KeyError(f"model version {version!r} is not registered in {self.database}")
+        return found
+
+    def _experiment(self, client: "MlflowClient") -> str:
+        """The id of the experiment whose runs write below `artifacts`.
+
+        Where an experiment writes is fixed when it is made: a store that was moved since goes on
+        in a new one, and the old one steps aside with its runs.
+        """
+        here = Path(self.artifacts).resolve().as_uri()
+        found = client.get_experiment_by_name(MODEL)
+        if found and found.artifact_location == here:
+            return found.experiment_id
+        if found:
+            aside = f"{MODEL} {found.experiment_id}, before the store was moved"
+            client.rename_experiment(found.experiment_id, aside)
+        return client.create_experiment(MODEL, artifact_location=here)
 
     def _client(self) -> "MlflowClient":
         from mlflow import MlflowClient
@@ -143,9 +160,3 @@ def _new_database(path: Path) -> None:
             contextlib.closing(sqlite3.connect(path)) as target,
         ):
             source.backup(target)
-
-
-def _local_path(uri: str) -> Path:
-    from mlflow.artifacts import download_artifacts
-
-    return Path(download_artifacts(artifact_uri=uri))

@@ -1,4 +1,8 @@
-"""Stage 2 in SQL: which events count, in what order, and how a history reads as text."""
+"""Stage 2 in SQL: which events count, in what order, and how a history reads as text.
+
+What concerns one user is done shard by shard. What needs every user (the k-core, the statistics,
+the texts of items) is done once, over what the shards left.
+"""
 
 import duckdb
 import pandas as pd
@@ -18,7 +22,7 @@ from llmrec_assets.sql.s2_tables import (
     USER_SEQUENCES,
     VALUE_STATISTICS,
 )
-from llmrec_assets.sql.shards import BELONGS, WHOLE, Shard
+from llmrec_assets.sql.shards import BELONGS, Shard, shards
 
 # A rule is the first that applies; the order is that of the README.
 JUDGED_EVENTS = f"""
@@ -50,11 +54,12 @@ from shard join bots using (user_id)
 
 # Positive events at or after each one place it: the last positive is the test target, the one
 # before it the validation target, and only what precedes that is training.
-ORDERED_EVENTS = """
+ORDERED_EVENTS = f"""
 with known as (
     select judged.*, coalesce(words.positive, true) and not is_bot as positive,
         coalesce(words.weight, 1) as weight
-    from judged left join words using (behavior) where reason is null
+    from judged left join words using (behavior)
+    where reason is null and {BELONGS}
 ), placed as (
     select *, sum(positive::int) over (
         partition by user_id order by time desc, seq desc rows unbounded preceding
@@ -108,7 +113,8 @@ where s.version = $version and s.fit = 'evaluation' and s.behavior = e.behavior 
 """
 
 ITEM_TEXT = f"""
-select item_id, coalesce(nullif(trim(title), ''), item_id) as title,
+select item_id, coalesce(seq, 0) as item_seq,
+    coalesce(nullif(trim(title), ''), item_id) as title,
     nullif(concat_ws(
         '. ', nullif(trim(title), ''), nullif(trim(brand), ''), nullif(trim(category), ''),
         nullif(trim(description[:$description_characters]), '')), '') as text
@@ -129,12 +135,12 @@ with newest as (
         count(*) over users as n_events, min(time) over users as first_time,
         max(time) over users as last_time,
         row_number() over (users order by time desc, seq desc) as age
-    from {CLEAN} window users as (partition by user_id)
+    from {CLEAN} where {BELONGS} window users as (partition by user_id)
 ), lists as (
     select user_id, n_events, first_time, last_time, list({{
         'item_id': item_id, 'behavior': behavior,
         'text': coalesce(word, behavior) || $joiner || title
-    }} order by time, seq) as steps
+    }} order by time, newest.seq) as steps
     from newest join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
     where age <= $history_length group by all
 )
@@ -182,28 +188,50 @@ def clean(
     drop_bots: bool,
     k_core: int,
     outlier_deviations: float,
-    shard: Shard = WHOLE,
+    shard_count: int = 1,
 ) -> str:
     """Build clean_events and removed_events from the raw ones; the version of the statistics.
 
     Needs the table `words`. With `k_core` of 0 or 1 nobody is removed for having few events.
+    The tables hold the same rows for every `shard_count`: users are judged and ordered in shards,
+    the k-core and the statistics see the events of all of them.
     """
     rules = {
         "earliest": earliest,
         "bot_events_per_day": bot_events_per_day,
         "drop_bots": drop_bots,
-        **shard.parameters,
     }
-    connection.execute(f"create or replace temp table judged as {JUDGED_EVENTS}", rules)
+    connection.execute(
+        f"create or replace temp table judged as {JUDGED_EVENTS} with no data",
+        {**rules, **Shard().parameters},
+    )
+    for shard in shards(shard_count):
+        judge_events(connection, shard, rules)
     if k_core > 1:
         _remove_below_core(connection, k_core)
     REMOVED_EVENTS.replace(
         connection, "select seq, reason from judged where reason is not null order by seq"
     )
-    wanted = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
-    CLEAN_EVENTS.replace(connection, wanted)
+    CLEAN_EVENTS.clear(connection)
+    for shard in shards(shard_count):
+        order_events(connection, shard)
     connection.execute("drop table judged")
     return _keep_statistics(connection, outlier_deviations)
+
+
+def judge_events(
+    connection: duckdb.DuckDBPyConnection, shard: Shard, rules: dict[str, object]
+) -> None:
+    """Add the shard's raw events, each with the rule that removes it, to the table `judged`."""
+    connection.execute(
+        f"insert into judged by name ({JUDGED_EVENTS})", {**rules, **shard.parameters}
+    )
+
+
+def order_events(connection: duckdb.DuckDBPyConnection, shard: Shard) -> None:
+    """Add the shard's events that no rule removed, in order and split, to clean_events."""
+    query = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
+    CLEAN_EVENTS.insert(connection, query, shard.parameters)
 
 
 def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
@@ -251,10 +279,11 @@ def build_sequences(
     *,
     history_length: int,
     description_characters: int,
+    shard_count: int = 1,
 ) -> None:
     """Build item_texts, step_texts and user_sequences from the clean events.
 
-    Needs the table `words`.
+    Needs the table `words`. The tables hold the same rows for every `shard_count`.
     """
     joiner, separator = ("", "，") if language == "zh" else (" ", ", ")
     ITEM_TEXTS.replace(
@@ -263,11 +292,18 @@ def build_sequences(
         {"description_characters": description_characters},
     )
     STEP_TEXTS.replace(connection, f"{STEP_TEXT} order by behavior, item_id", {"joiner": joiner})
-    USER_SEQUENCES.replace(
-        connection,
-        f"{HISTORIES} order by user_id",
-        {"joiner": joiner, "separator": separator, "history_length": history_length},
-    )
+    USER_SEQUENCES.clear(connection)
+    reading = {"joiner": joiner, "separator": separator, "history_length": history_length}
+    for shard in shards(shard_count):
+        read_histories(connection, shard, reading)
+
+
+def read_histories(
+    connection: duckdb.DuckDBPyConnection, shard: Shard, reading: dict[str, object]
+) -> None:
+    """Add the histories of the shard's users to user_sequences."""
+    parameters = {**reading, **shard.parameters}
+    USER_SEQUENCES.insert(connection, f"{HISTORIES} order by user_id", parameters)
 
 
 def removal_counts(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -57,6 +57,17 @@ class Table:
         connection.execute(f"create schema if not exists {self.schema}")
         connection.execute(f"create table if not exists {self.full_name} ({self.ddl})")
 
+    def clear(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the table anew, without rows."""
+        connection.execute(f"create schema if not exists {self.schema}")
+        connection.execute(f"create or replace table {self.full_name} ({self.ddl})")
+
+    def insert(
+        self, connection: duckdb.DuckDBPyConnection, query: str, parameters: object = None
+    ) -> None:
+        """Add the rows of `query`, whose columns are matched by name."""
+        connection.execute(f"insert into {self.full_name} by name ({query})", parameters)
+
     def replace(
         self, connection: duckdb.DuckDBPyConnection, query: str, parameters: object = None
     ) -> int:
@@ -64,9 +75,8 @@ class Table:
 
         The columns of `query` are matched by name.
         """
-        connection.execute(f"create schema if not exists {self.schema}")
-        connection.execute(f"create or replace table {self.full_name} ({self.ddl})")
-        connection.execute(f"insert into {self.full_name} by name ({query})", parameters)
+        self.clear(connection)
+        self.insert(connection, query, parameters)
         return self.count(connection)
 
     def count(self, connection: duckdb.DuckDBPyConnection) -> int:

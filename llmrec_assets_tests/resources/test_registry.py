@@ -1,0 +1,87 @@
+"""Model versions in a real MLflow store."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
+from llmrec_assets.resources.registry import CHALLENGER, CHAMPION, Registry
+from llmrec_assets.resources.wiring import resources_of
+
+
+def registry_of(root: Path) -> Registry:
+    return resources_of(Layout(root))["registry"]
+
+
+def package(version: str, number: float) -> ModelPackage:
+    info = PackageInfo(
+        version=version,
+        config={},
+        items=["a"],
+        behaviors=["buy"],
+        encoder="none",
+        statistics_version="",
+        scaling="z-score",
+        data_fingerprint="",
+        code_version="",
+        trained_through=1,
+        best_epoch=1,
+        validation_ndcg_at_10=0.5,
+        powers=[0.5, 0.5],
+    )
+    return ModelPackage(info, {"w": torch.tensor([number])}, {"w": torch.tensor([-number])})
+
+
+def register(registry: Registry, version: str, number: float) -> int:
+    with registry.run(version, "a Dagster run") as (client, run_id):
+        client.log_text(run_id, version, "note.txt")
+        return registry.register(package(version, number), run_id)
+
+
+def notes(root: Path) -> set[str]:
+    return {path.read_text() for path in (root / "mlartifacts").rglob("note.txt")}
+
+
+def test_a_moved_store_loads_what_it_had_and_writes_in_its_new_place(tmp_path):
+    old, new = tmp_path / "first", tmp_path / "there is" / "more room"
+    register(registry_of(old), "gru-1", 1)
+    registry_of(old).promote("gru-1", "it is the first")
+    new.parent.mkdir()
+    shutil.move(old, new)
+
+    moved = registry_of(new)
+    assert moved.alias(CHAMPION) == "gru-1"
+    assert moved.load("gru-1").final["w"].item() == -1
+    assert register(moved, "gru-2", 2) == 2
+    assert moved.alias(CHALLENGER) == "gru-2"
+    assert [moved.load(v).evaluation["w"].item() for v in ("gru-1", "gru-2")] == [1, 2]
+    assert notes(new) == {"gru-1", "gru-2"}
+    assert not old.exists()
+
+    shutil.move(new, old)
+    assert register(registry_of(old), "gru-3", 3) == 3
+    shutil.move(old, new)
+    assert [moved.load(f"gru-{n}").info.version for n in (1, 2, 3)] == ["gru-1", "gru-2", "gru-3"]
+    assert register(moved, "gru-4", 4) == 4
+    assert notes(new) == {"gru-1", "gru-2", "gru-3", "gru-4"}
+    assert not old.exists()
+
+
+def test_a_copied_store_leaves_the_original_alone(tmp_path):
+    register(registry_of(tmp_path / "original"), "gru-1", 1)
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    before = sorted((tmp_path / "original" / "mlartifacts").rglob("*"))
+    register(registry_of(tmp_path / "copy"), "gru-2", 2)
+    assert sorted((tmp_path / "original" / "mlartifacts").rglob("*")) == before
+    assert registry_of(tmp_path / "copy").load("gru-2").final["w"].item() == -2
+
+
+def test_a_version_is_registered_once_and_an_unknown_one_is_named(tmp_path):
+    registry = registry_of(tmp_path)
+    assert register(registry, "gru-1", 1) == register(registry, "gru-1", 1) == 1
+    for ask in (registry.load, lambda version: registry.promote(version, "why not")):
+        with pytest.raises(KeyError, match="'gru-9' is not registered"):
+            ask("gru-9")

@@ -43,7 +43,7 @@ GRAPH = {
     "temporal_model": ("s5_model", {"fused_features"}),
     "model_evaluation": ("s5_model", {"temporal_model", "fused_features"}),
     "champion_model": ("s5_model", {"model_evaluation"}),
-    "recommendations": ("s6_recommendations", {"champion_model"}),
+    "recommendations": ("s6_recommendations", {"champion_model", "fused_features"}),
     "feedback": ("s7_feedback", {"feedback_log", "recommendations"}),
 }
 EXTERNAL = {
@@ -104,7 +104,8 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     assert all(node["description"] for node in nodes.values())
 
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
-    assert set(jobs) - {"__ASSET_JOB"} == {"ingest", "retrain", "collect_feedback", "full_loop"}
+    launched = {"ingest", "retrain", "refresh_lists", "collect_feedback", "full_loop"}
+    assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
     assert {
         sensor["name"]: ({target["pipelineName"] for target in sensor["targets"]}, state(sensor))
@@ -113,6 +114,7 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
         "ingest_new_files": ({"ingest"}, "RUNNING"),
         "collect_new_feedback": ({"collect_feedback"}, "RUNNING"),
         "retrain_on_new_events": ({"retrain"}, "RUNNING"),
+        "refresh_on_new_items": ({"refresh_lists"}, "RUNNING"),
     }
     (schedule,) = shown["schedules"]
     assert (schedule["name"], schedule["pipelineName"]) == ("daily_loop", "full_loop")

@@ -35,4 +35,5 @@ def ingest(warehouse: Warehouse, landing: Landing) -> dict[str, Any]:
         "new_feedback": totals["accepted"],
         "duplicate_rows": totals["duplicates"],
         "rejected_rows": totals["rejected"],
+        "rejected_files": totals["rejected_files"],
     }

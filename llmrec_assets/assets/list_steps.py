@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +35,7 @@ class PublishedLists:
     partial: Path
     model_version: str
     users: int
+    items_through: int  # newest ingestion sequence number of the items
     sources: dict[str, int]
 
     def metadata(self) -> dict[str, Any]:
@@ -41,6 +43,7 @@ class PublishedLists:
         return {
             "model_version": self.model_version,
             "users": self.users,
+            "items_through": self.items_through,
             "rows_by_source": self.sources,
         }
 
@@ -70,19 +73,28 @@ def make(
             table = _table(block, names, source, version, now)
             sources.update(table["source"].to_pylist())
             writer.write_table(table)
-    return PublishedLists(path, version, len(users), dict(sorted(sources.items())))
+    return PublishedLists(
+        path, version, len(users), data.items_through, dict(sorted(sources.items()))
+    )
 
 
 def serving_scorer(
     decision: dict[str, Any], warehouse: Warehouse, arrays: Arrays, registry: Registry
 ) -> tuple[Scorer, str, TrainingData, str]:
-    """(scorer fitted on all events, its version, the data it reads, the source of its rows)."""
+    """(scorer fitted on all events, its version, the data it reads, the source of its rows).
+
+    Raises:
+        dagster.Failure: the champion cannot read the texts as they are encoded now.
+    """
     if decision["kind"] == "model":
         package = registry.load(decision["served"])
         info = package.info
         inputs = model_steps.read_inputs(
             warehouse, arrays, info.scaling, ("final",), info.statistics_version
         )
+        unread = model_steps.incomparable(package, inputs)
+        if unread and model_steps.reads_texts(package):
+            raise dg.Failure(f"{info.version} cannot rank: {unread}; launch the job retrain")
         scorer = model_steps.scorer_of(
             package, "final", inputs.final, inputs.final.sequences.offsets[1:]
         )

@@ -6,7 +6,7 @@ Imports torch: assets import this module in their bodies only.
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Literal
@@ -225,19 +225,21 @@ def network_of(
     package: ModelPackage, which: Literal["evaluation", "final"], data: TrainingData
 ) -> NextItemModel:
     """The package's network over the items and behaviours of `data`, however old it is."""
-    info = package.info
+    info, catalogue = package.info, data.catalogue
     weights = package.evaluation if which == "evaluation" else package.final
     config = ModelConfig(**info.config)
+    if not reads_texts(package):  # texts that came since are for the next training
+        catalogue = replace(catalogue, embeddings=catalogue.embeddings[:0])
     if (info.items, info.behaviors) == (data.items, data.behaviors):
-        return load(weights, config, data.catalogue)
+        return load(weights, config, catalogue)
     known = Catalogue(
         n_items=len(info.items),
         text_rows=np.full(len(info.items) + 1, -1, dtype=np.int32),
-        embeddings=data.catalogue.embeddings,
+        embeddings=catalogue.embeddings,
         n_behaviors=len(info.behaviors),
     )
     model = load(weights, config, known)
-    return realign(model, info.items, data.items, info.behaviors, data.behaviors, data.catalogue)
+    return realign(model, info.items, data.items, info.behaviors, data.behaviors, catalogue)
 
 
 def scorer_of(
@@ -254,12 +256,17 @@ def scorer_of(
     return blend.Blend(experts, package.info.powers)
 
 
+def reads_texts(package: ModelPackage) -> bool:
+    """Whether the package's network was trained with texts."""
+    return "text.mean" in package.final
+
+
 def incomparable(package: ModelPackage, inputs: Inputs) -> str:
     """Why the package's network cannot read the texts of `inputs`; empty when it can."""
     if package.info.encoder != inputs.encoder:
         return f"it reads texts encoded by {package.info.encoder}"
     has_texts = any(len(data.catalogue.embeddings) for data in inputs.data.values())
-    if ("text.mean" in package.evaluation) != has_texts:
+    if reads_texts(package) != has_texts:
         return "it was trained " + ("without texts" if has_texts else "with texts")
     return ""
 

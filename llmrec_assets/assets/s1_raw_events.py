@@ -41,7 +41,10 @@ item_log = dg.AssetSpec(
 def raw_events(
     context: dg.AssetExecutionContext, warehouse: Warehouse, landing: Landing
 ) -> dg.MaterializeResult:
-    """One row per event of the landing files, typed and as given; nothing is judged here."""
+    """One row per event of the landing files, typed and as given; nothing is judged here.
+
+    An event that is known from feedback alone gives way to its own row when that comes.
+    """
     scan = landing.scan("events")
     metadata = _ingest(context, warehouse, scan, "events", take_events)
     with warehouse.connect() as connection:
@@ -63,8 +66,9 @@ def raw_items(
     scan = landing.scan("items")
     metadata = _ingest(context, warehouse, scan, "items", take_items)
     with warehouse.connect() as connection:
+        max_seq = s1_files.last_seq(connection, "items")
         preview = run_metadata(connection, RAW_ITEMS)
-    return dg.MaterializeResult(metadata={**preview, **metadata})
+    return dg.MaterializeResult(metadata={**preview, **metadata, "max_seq": max_seq})
 
 
 @dg.asset(

@@ -102,7 +102,12 @@ def temporal_model(
     if trained.package is None:
         context.log.warning(f"no model was trained: {trained.reason}")
     return dg.MaterializeResult(
-        metadata={**metadata, **links, **trained.metadata()},
+        metadata={
+            **metadata,
+            **links,
+            **trained.metadata(),
+            "items_through": inputs.final.items_through,
+        },
         data_version=dg.DataVersion(trained.version),
     )
 

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from llmrec_assets.assets import s5_model
+from llmrec_assets.assets import s4_features, s5_model
 from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.publisher import Publisher
@@ -38,7 +38,7 @@ class RecommendationsConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[s5_model.champion_model],
+    deps=[s5_model.champion_model, s4_features.fused_features],
     kinds={"parquet", "duckdb"},
     owners=["team:ml"],
     metadata=static_metadata(RECOMMENDATIONS),

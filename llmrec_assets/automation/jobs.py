@@ -5,6 +5,8 @@ import dagster as dg
 from llmrec_assets.assets import (
     s1_raw_events,
     s2_sequences,
+    s3_embeddings,
+    s4_features,
     s6_recommendations,
     s7_feedback,
 )
@@ -37,6 +39,18 @@ retrain = dg.define_asset_job(
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
+refresh_lists = dg.define_asset_job(
+    "refresh_lists",
+    dg.AssetSelection.assets(
+        s2_sequences.user_sequences,
+        s3_embeddings.text_features,
+        s4_features.fused_features,
+        s6_recommendations.recommendations,
+    ),
+    description="From new items to new lists without training: encode their texts, recommend.",
+    tags=_limited(6 * HOUR) | EXCLUSIVE,
+)
+
 collect_feedback = dg.define_asset_job(
     "collect_feedback",
     dg.AssetSelection.assets(s7_feedback.feedback),
@@ -51,4 +65,4 @@ full_loop = dg.define_asset_job(
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
-ALL = [ingest, retrain, collect_feedback, full_loop]
+ALL = [ingest, retrain, refresh_lists, collect_feedback, full_loop]

@@ -1,5 +1,7 @@
 """What runs by the clock."""
 
+from typing import Literal
+
 import dagster as dg
 
 from llmrec_assets.automation import history, jobs
@@ -15,16 +17,38 @@ from llmrec_assets.resources.landing import Landing
 def daily_loop(
     context: dg.ScheduleEvaluationContext, landing: Landing
 ) -> dg.RunRequest | dg.SkipReason:
-    """Every night the whole loop once, where an event is newer than the newest lists know."""
-    ingested = history.latest_number(context.instance, "raw_events", "max_seq")
-    judged = history.latest_number(context.instance, "champion_model", "judged_through")
-    known = history.latest(context.instance, "raw_events", "landing_fingerprint")
-    waiting = landing.has_files("events") and landing.fingerprint("events") != known
-    if ingested <= judged and not waiting:
-        return dg.SkipReason("no event since the last lists")
+    """Every night the whole loop once, where there is something that the last one did not know."""
+    if not (_new_events(context.instance, landing) or _new_items(context.instance, landing)):
+        return dg.SkipReason("no event and no item since the last training")
     if history.in_flight(context.instance, jobs.full_loop.name, jobs.retrain.name):
         return dg.SkipReason("a training is in flight")
     return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
+
+
+def _new_events(instance: dg.DagsterInstance, landing: Landing) -> bool:
+    """Whether there are events that no challenger was judged with."""
+    ingested = history.latest_number(instance, "raw_events", "max_seq")
+    judged = history.latest_number(instance, "champion_model", "judged_through")
+    return ingested > judged or _wait(instance, landing, "events")
+
+
+def _new_items(instance: dg.DagsterInstance, landing: Landing) -> bool:
+    """Whether there are items that the newest model was not trained with, or no list knows.
+
+    Without any event there is nothing to learn or to recommend.
+    """
+    if not history.latest_number(instance, "raw_events", "max_seq"):
+        return False
+    ingested = history.latest_number(instance, "raw_items", "max_seq")
+    trained = history.latest_number(instance, "temporal_model", "items_through")
+    listed = history.latest_number(instance, "recommendations", "items_through")
+    return ingested > min(trained, listed) or _wait(instance, landing, "items")
+
+
+def _wait(instance: dg.DagsterInstance, landing: Landing, kind: Literal["events", "items"]) -> bool:
+    """Whether the landing zone holds files that the last ingestion did not see."""
+    known = history.latest(instance, f"raw_{kind}", "landing_fingerprint")
+    return landing.has_files(kind) and landing.fingerprint(kind) != known
 
 
 ALL = [daily_loop]

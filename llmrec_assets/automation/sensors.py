@@ -71,4 +71,25 @@ def retrain_on_new_events(context: dg.SensorEvaluationContext) -> Decision:
     return history.request(context.instance, jobs.retrain.name, "watermark", str(ingested))
 
 
-ALL = [ingest_new_files, collect_new_feedback, retrain_on_new_events]
+@dg.sensor(
+    job=jobs.refresh_lists,
+    minimum_interval_seconds=SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def refresh_on_new_items(context: dg.SensorEvaluationContext) -> Decision:
+    """Draw new lists when items came in, or changed, that the newest lists do not know.
+
+    Nothing is trained: whoever serves ranks an item it never saw by the item's text.
+    """
+    ingested = history.latest_number(context.instance, "raw_items", "max_seq")
+    if ingested <= history.latest_number(context.instance, "recommendations", "items_through"):
+        return dg.SkipReason("no item that the newest lists do not know")
+    if history.latest(context.instance, "recommendations", "dagster/row_count") is None:
+        return dg.SkipReason("new items wait for the first recommendations")
+    working = (jobs.refresh_lists.name, jobs.retrain.name, jobs.full_loop.name)
+    if history.in_flight(context.instance, *working):
+        return dg.SkipReason("new lists are in flight")
+    return history.request(context.instance, jobs.refresh_lists.name, "items", str(ingested))
+
+
+ALL = [ingest_new_files, collect_new_feedback, retrain_on_new_events, refresh_on_new_items]

@@ -20,14 +20,15 @@ FILES = Table(
     (
         Column("content_hash", "varchar", "sha256 of the content."),
         Column("name", "varchar", "Under which name it was found."),
-        Column("rows", "bigint", "Rows of the file: accepted + duplicates + rejected."),
+        Column("rows", "bigint", "Rows of the file: accepted + duplicates + rejected; 0 where"
+               " it cannot be read, which is a line of rejected_feedback."),
         Column("accepted", "bigint", "Responses it added."),
         Column("duplicates", "bigint", "Responses that were there already."),
         Column("rejected", "bigint", "Rows that cannot be used."),
         Column("ingested_at", "timestamp", "UTC."),
     ),
     primary_key=("content_hash",),
-)
+)  # fmt: skip
 
 REJECTED_FEEDBACK = Table(
     SCHEMA,
@@ -92,12 +93,13 @@ def known_hashes(connection: duckdb.DuckDBPyConnection) -> set[str]:
 def ingest_file(
     connection: duckdb.DuckDBPyConnection, path: Path, content_hash: str
 ) -> dict[str, int]:
-    """Take in one file inside the open transaction: rows, accepted, duplicates and rejected."""
+    """Take in one file inside the open transaction; the counts of its rows, or that it is bad."""
     try:
         staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
     except BadFile as error:
         _reject(connection, "select null::bigint, ?, null", path.name, [str(error)])
-        return _note(connection, path.name, content_hash, rows=1, accepted=0, rejected=1)
+        counts = _note(connection, path.name, content_hash, rows=0, accepted=0, rejected=0)
+        return {**counts, "rejected_files": 1}
     typed = typed_time(staged.view, detect_time(connection, staged.view))
     connection.execute(JUDGED.format(rank=RANK, typed=typed, feedback=FEEDBACK.full_name))
     before = FEEDBACK.count(connection)

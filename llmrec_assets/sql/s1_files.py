@@ -11,7 +11,7 @@ import duckdb
 from llmrec_assets.sql.landing_files import StagedFile, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import FileTime
-from llmrec_assets.sql.s1_tables import FILES, REJECTED_EVENTS, TABLES
+from llmrec_assets.sql.s1_tables import FILES, REJECTED_EVENTS, RETURNED_FILE, TABLES
 
 Kind = Literal["events", "items"]
 ROW_CHARACTERS = 500
@@ -31,6 +31,11 @@ class Arrival:
     def now(cls, kind: Kind, path: Path, content_hash: str) -> "Arrival":
         """A file that arrives at this moment."""
         return cls(kind, path, path.name, content_hash, datetime.now(UTC).replace(tzinfo=None))
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether stage 7 wrote the file: events as thin as the feedback they come from."""
+        return self.name == RETURNED_FILE.format(self.content_hash)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,9 @@
-"""Events out of landing files: each once, typed, in the order in which they arrived."""
+"""Events out of landing files: each once, typed, in the order in which they arrived.
+
+A response may name its event before that event comes. Then it returns as a thin event of the same
+id, which stands in until a row of another file describes the event: that row takes its place, with
+a new ingestion sequence number. Whichever comes first, the event is there once and in full.
+"""
 
 import duckdb
 
@@ -12,7 +17,7 @@ from llmrec_assets.sql.landing_values import (
     typed_time,
 )
 from llmrec_assets.sql.s1_files import Arrival, Taken, last_seq
-from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS
+from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RETURNED_FILE
 
 REQUIRED = ("user_id", "item_id", "timestamp", "behavior")
 OPTIONAL = ("event_id", "rating", "value", "session_id", "text", "context")
@@ -21,9 +26,47 @@ IDS = ("user_id", "item_id", "event_id", "session_id")
 CONTENT = """md5(to_json([user_id, item_id, epoch_us(timestamp)::varchar, step::varchar, behavior,
     rating::varchar, value::varchar, session_id, text, context])::varchar)"""
 
+# A row is weighed against the row of its file that is taken for its event, else against the stored
+# one. A returned event that is there already is a duplicate, whatever else is known of it.
+JUDGED = f"""
+with good as (
+    select line, event_id, user_id, item_id, content from typed where problem is null
+), stored as (
+    select event_id, user_id, item_id, {CONTENT} as content, r.line,
+        coalesce(files.name, '') as file,
+        coalesce(files.name = format('{RETURNED_FILE}', r.file_hash), false) as returned
+    from {RAW_EVENTS.full_name} r left join {FILES.full_name} files
+        on files.kind = 'events' and files.content_hash = r.file_hash
+    where event_id in (select event_id from good)
+), repeated as (
+    select event_id from good group by event_id having count(*) > 1
+), candidates as (
+    select good.* from good left join stored using (event_id)
+    where stored.event_id is null and event_id in (from repeated)
+        or stored.returned and not $returned
+            and (good.user_id, good.item_id) = (stored.user_id, stored.item_id)
+), taken as (
+    select unnest(arg_min(candidates, line)), $name as file from candidates group by event_id
+), earlier as (
+    select event_id, user_id, item_id, content, file, line, true as here from taken
+    union all select event_id, user_id, item_id, content, file, line, false
+    from stored where event_id not in (select event_id from taken)
+)
+select good.line, case
+        when (good.user_id, good.item_id) <> (earlier.user_id, earlier.item_id)
+        then concat('event_id came before with another user or item (', place)
+        when good.content = earlier.content or $returned then 'duplicate'
+        else concat('event_id came before with other content (', place) end as verdict
+from good join (select *, concat(file, ', line ', line, ')') as place from earlier) as earlier
+    using (event_id)
+where not (here and good.line = earlier.line)
+"""
+
 
 def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Taken:
-    """Add the events of a file that are not there yet; what is refused stands in `refused`.
+    """Add the events of a file that are not there yet, or only as returned by feedback.
+
+    What is refused stands in `refused`.
 
     Raises:
         BadFile: nothing of the file can be used.
@@ -33,7 +76,7 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     _type(connection, typed_time(staged.view, time))
     _judge(connection, arrival)
     connection.execute(
-        f"""insert into {RAW_EVENTS.full_name} by name
+        f"""insert or replace into {RAW_EVENTS.full_name} by name
         select ? + row_number() over (order by line) as seq, t.* exclude (problem, content),
             ?::varchar as file_hash, ?::timestamp as ingested_at
         from typed t where problem is null and line not in (select line from judged)
@@ -73,25 +116,8 @@ def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
 
 
 def _judge(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
-    """`judged`: the good rows that are not new, as duplicate or with the reason of refusal."""
+    """`judged`: the good rows that are not taken, as duplicate or with the reason of refusal."""
     connection.execute(
-        f"""create or replace temp table judged as
-        with good as (select line, event_id, content from typed where problem is null),
-        stored as (
-            select event_id, {CONTENT} as content, coalesce(files.name, '') as file, r.line
-            from {RAW_EVENTS.full_name} r left join {FILES.full_name} files
-                on files.kind = 'events' and files.content_hash = r.file_hash
-            where event_id in (select event_id from good)),
-        repeated as (
-            select event_id, arg_min(content, line) as content, ? as file, min(line) as line
-            from good group by event_id having count(*) > 1),
-        earlier as (
-            from stored union all
-            from repeated where event_id not in (select event_id from stored))
-        select good.line, case when good.content = earlier.content then 'duplicate'
-            else concat('event_id came before with other content (', earlier.file,
-                ', line ', earlier.line, ')') end as verdict
-        from good join earlier using (event_id)
-        where earlier.line <> good.line or event_id in (select event_id from stored)""",
-        [arrival.name],
+        f"create or replace temp table judged as {JUDGED}",
+        {"name": arrival.name, "returned": arrival.is_returned},
     )

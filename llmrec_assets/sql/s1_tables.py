@@ -6,6 +6,9 @@ SCHEMA = "s1_raw_events"
 EVENTS = "files.event_log"  # the external assets: their columns are those of the files
 ITEMS = "files.item_log"
 
+# A file of events that were known from feedback alone is named after its own SHA-256.
+RETURNED_FILE = "returned-feedback-{:.16}.jsonl"
+
 
 def _event(name: str, type_name: str, description: str, private: bool = False) -> Column:
     return Column(name, type_name, description, (f"{EVENTS}.{name}",), private)
@@ -23,23 +26,27 @@ FILES = Table(
         Column("content_hash", "varchar", "SHA-256 of the file: each content comes in once."),
         Column("name", "varchar", "Name of the file when it came in."),
         Column("ingested_at", "timestamp", "When it came in, UTC."),
-        Column("rows", "bigint", "Rows of the file: accepted, duplicates and rejected."),
-        Column("accepted", "bigint", "Rows that were new."),
-        Column("duplicates", "bigint", "Rows that were there already with the same content."),
+        Column("rows", "bigint", "Rows of the file: accepted, duplicates and rejected; 0 where"
+               " it cannot be read, which is a line of rejected_events."),
+        Column("accepted", "bigint", "Rows that were new, or took the place of a returned event."),
+        Column("duplicates", "bigint", "Rows that were there already with the same content, and"
+               " returned events that were there already."),
         Column("rejected", "bigint", "Rows in rejected_events."),
         Column("time_kind", "varchar", "absolute or relative; null without times."),
         Column("time_unit", "varchar", "iso, basic date, seconds … nanoseconds, or step."),
         Column("ignored_columns", "varchar[]", "Columns of an events file that are not kept."),
     ),
     primary_key=("kind", "content_hash"),
-)
+)  # fmt: skip
 
 RAW_EVENTS = Table(
     SCHEMA,
     "raw_events",
     (
-        Column("seq", "bigint", "Ingestion sequence number: 1, 2, … by file, then by row."),
-        _event("event_id", "varchar", "As given, else a hash of the row's typed values."),
+        Column("seq", "bigint", "Ingestion sequence number: 1, 2, … by file, then by row. An event"
+               " that takes the place of one that feedback returned has a new one."),
+        _event("event_id", "varchar", "As given, else a hash of the row's typed values. What"
+               " feedback returned stands for the event of this id until its own row comes."),
         _event("user_id", "varchar", "Who.", private=True),
         _event("item_id", "varchar", "What."),
         _event("timestamp", "timestamp", "When, UTC; null where time is relative."),

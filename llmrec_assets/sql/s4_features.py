@@ -59,7 +59,7 @@ from (select distinct user_id from {CLEAN})
 """
 
 ITEM_CODES = f"""
-select row_number() over (order by item_id) as item_code, item_id,
+select row_number() over (order by item_id) as item_code, item_id, item_seq,
     coalesce(embedding_row, -1) as embedding_row
 from s2_sequences.item_texts
 left join (select item_id, embedding_row from {TEXTS} where kind = 'item') using (item_id)

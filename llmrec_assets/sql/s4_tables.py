@@ -96,6 +96,7 @@ ITEMS = Table(
     (
         Column("item_code", "integer", "Place of the id among all ids, from 1."),
         Column("item_id", "varchar", "Every item of the events and of the items files."),
+        Column("item_seq", "bigint", "Its ingestion sequence number; 0 where no file has it."),
         Column("embedding_row", "integer", "Row of its text in the matrix; -1 without text."),
     ),
     primary_key=("item_code",),

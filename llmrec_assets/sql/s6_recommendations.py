@@ -35,9 +35,11 @@ RECOMMENDATIONS = Table(
 PUBLISHED_COLUMNS = RECOMMENDATIONS.column_names
 
 # Who is only in raw_events lost all events to cleaning and gets the popular items.
-# Events that came in after cleaning are the next run's.
+# Events that came in after cleaning are the next run's, also where one took an older one's place.
 EVERY_USER = """
-select distinct user_id from s1_raw_events.raw_events where seq <= (
+select user_id from s2_sequences.clean_events
+union
+select user_id from s1_raw_events.raw_events where seq <= (
     select coalesce(max(seq), 0) from (
         select seq from s2_sequences.clean_events
         union all select seq from s2_sequences.removed_events))

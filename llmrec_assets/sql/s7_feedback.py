@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from llmrec_assets.sql.s1_tables import RETURNED_FILE
 from llmrec_assets.sql.tables import Column, Table
 
 SCHEMA = "s7_feedback"
@@ -129,13 +130,15 @@ def pending_events(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 
 def return_events(events: pd.DataFrame, landing_events: Path) -> str:
-    """Write the events as one file of the landing zone; its name, a hash of what it holds.
+    """Write the events as one file of the landing zone; its name, which holds its hash.
+
+    By that name stage 1 knows that a row of any other file tells more of its event.
 
     Writing the same events again replaces the file by itself, and a second delivery of an event
     is known by its event_id, so a run killed in between returns nothing twice.
     """
     text = events.to_json(orient="records", lines=True, force_ascii=False) or ""
-    name = f"returned-feedback-{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+    name = RETURNED_FILE.format(hashlib.sha256(text.encode()).hexdigest())
     landing_events.mkdir(parents=True, exist_ok=True)
     partial = landing_events / f".{name}"
     with partial.open("w", encoding="utf-8") as file:

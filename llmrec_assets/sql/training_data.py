@@ -40,6 +40,7 @@ class TrainingData:
     behaviors: list[str]
     splits: np.ndarray  # of each event: "train", "validation" or "test"
     through: int  # newest ingestion sequence number that cleaning saw
+    items_through: int  # newest ingestion sequence number of the items
     relative_time: bool
 
     @property
@@ -72,7 +73,8 @@ def load(
     columns = _read_steps(connection, fit, statistics_version, scaling)
     users = _names(connection, f"select user_id from {USERS.full_name} order by user_code")
     items = read_columns(
-        connection, f"select item_id, embedding_row from {ITEMS.full_name} order by item_code"
+        connection,
+        f"select item_id, embedding_row, item_seq from {ITEMS.full_name} order by item_code",
     )
     behaviors = _names(
         connection, f"select behavior from {BEHAVIORS.full_name} order by behavior_code"
@@ -100,6 +102,7 @@ def load(
         behaviors,
         splits=np.asarray(columns["split"]),
         through=newest_seen(connection),
+        items_through=int(items["item_seq"].max(initial=0)),
         relative_time=bool(columns["relative"].any()),
     )
 

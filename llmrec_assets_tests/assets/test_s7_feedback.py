@@ -76,6 +76,38 @@ def test_a_response_whose_event_is_known_is_linked(root, run_job, lists):
     assert not list(root.landing_events.glob("returned-*"))
 
 
+def test_a_response_that_names_its_event_before_it_comes_stands_in_for_it(root, run_job, lists):
+    shown = lists.iloc[0]
+    drop(root, [response(shown, "click", 1, event_id="own")])
+    run_job("collect_feedback")
+    run_job("ingest")
+    row = {"event_id": "own", "user_id": shown["user_id"], "item_id": shown["item_id"]}
+    row |= {"timestamp": 9, "behavior": "click", "rating": 4, "session_id": "s", "value": 2}
+    (root.landing_events / "late.jsonl").write_text(json.dumps(row))
+    for _ in range(2):
+        run_job("ingest")
+        run_job("collect_feedback")
+    events = read(root, "from s1_raw_events.raw_events where event_id = 'own'")
+    assert events[["step", "rating", "value"]].values.tolist() == [[9, 4.0, 2.0]]
+    assert events["session_id"].tolist() == ["s"]
+    assert events["seq"].tolist() == [8]
+    assert read(root, "from s1_raw_events.rejected_events").empty
+    assert read(root, "from s7_feedback.feedback")["event_id"].tolist() == ["own"]
+    assert len(list(root.landing_events.glob("returned-*"))) == 1
+
+
+def test_a_user_whose_only_event_waits_for_the_next_cleaning_keeps_a_list(root, run_job, lists):
+    drop(root, [response(lists.iloc[0], "click", 1, event_id="own", user_id="new")])
+    run_job("collect_feedback")
+    run_job()
+    row = {"event_id": "own", "user_id": "new", "item_id": lists["item_id"][0]}
+    row |= {"timestamp": 11, "behavior": "click", "rating": 4}
+    (root.landing_events / "late.jsonl").write_text(json.dumps(row))
+    run_job("ingest")
+    run_job("refresh_lists")
+    assert "new" in set(pd.read_parquet(root.recommendations)["user_id"])
+
+
 def test_negative_responses_are_kept_and_do_not_return(root, run_job, lists):
     drop(root, [response(lists.iloc[0], "not_interested", 1)])
     run_job("collect_feedback")
@@ -119,13 +151,21 @@ def test_bad_rows_are_refused_with_line_and_reason_and_repeats_count_once(root, 
     drop(root, rows)
     drop(root, rows[:1], "again.jsonl")
     (root.landing_feedback / "wrong.csv").write_text("a,b\n1,2\n")
-    run_job("collect_feedback")
+    result = run_job("collect_feedback")
     assert len(read(root, "from s7_feedback.feedback")) == 1
     refused = read(root, "from s7_feedback.rejected_feedback order by file, line")
     assert refused["line"].dropna().tolist() == [3, 4, 5]
     assert refused["reason"].str.contains("rank|time|response|feedback_id").all()
     ledger = read(root, "from s7_feedback.files")
     assert (ledger["rows"] == ledger[["accepted", "duplicates", "rejected"]].sum(axis=1)).all()
+    assert ledger.set_index("name")["rows"].to_dict() == {
+        "f.jsonl": 5,
+        "again.jsonl": 1,
+        "wrong.csv": 0,
+    }
+    (found,) = result.asset_materializations_for_node("feedback")
+    assert found.metadata["rejected_rows"].value == 3
+    assert found.metadata["rejected_files"].value == 1
 
 
 def test_a_bad_row_does_not_swallow_the_good_one_and_a_reused_id_is_named(root, run_job, lists):

@@ -72,10 +72,42 @@ def test_the_first_events_train_and_then_only_enough_new_ones(instance):
     assert isinstance(ask(sensors.retrain_on_new_events, instance), dg.RunRequest)
 
 
-def test_a_run_in_flight_is_waited_for(instance):
+def test_new_items_alone_ask_for_new_lists_once(instance):
+    assert isinstance(ask(sensors.refresh_on_new_items, instance), dg.SkipReason)
+    materialised(instance, "raw_items", max_seq=3)
+    assert "wait" in ask(sensors.refresh_on_new_items, instance).skip_message
+    materialised(instance, "recommendations", items_through=3, **{"dagster/row_count": 5})
+    assert "no item" in ask(sensors.refresh_on_new_items, instance).skip_message
+    materialised(instance, "raw_items", max_seq=4)
+    request = ask(sensors.refresh_on_new_items, instance)
+    assert request.run_key == "4-0"
+    assert ask(sensors.refresh_on_new_items, instance).run_key == request.run_key
+    materialised(instance, "recommendations", items_through=4, **{"dagster/row_count": 5})
+    assert isinstance(ask(sensors.refresh_on_new_items, instance), dg.SkipReason)
+
+
+def test_lists_without_word_of_items_are_drawn_anew(instance):
+    materialised(instance, "recommendations", **{"dagster/row_count": 5})
+    materialised(instance, "raw_items", max_seq=3)
+    assert isinstance(ask(sensors.refresh_on_new_items, instance), dg.RunRequest)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "job"),
+    [
+        (sensors.retrain_on_new_events, "retrain"),
+        (sensors.retrain_on_new_events, "full_loop"),
+        (sensors.refresh_on_new_items, "refresh_lists"),
+        (sensors.refresh_on_new_items, "retrain"),
+        (sensors.refresh_on_new_items, "full_loop"),
+    ],
+)
+def test_a_run_in_flight_is_waited_for(instance, sensor, job):
     materialised(instance, "raw_events", max_seq=6)
-    instance.add_run(dg.DagsterRun(job_name="retrain", status=dg.DagsterRunStatus.STARTED))
-    assert "in flight" in ask(sensors.retrain_on_new_events, instance).skip_message
+    materialised(instance, "raw_items", max_seq=6)
+    materialised(instance, "recommendations", **{"dagster/row_count": 5})
+    instance.add_run(dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus.STARTED))
+    assert "in flight" in ask(sensor, instance).skip_message
 
 
 def test_a_failed_run_is_tried_again_and_then_given_up(instance, monkeypatch):
@@ -98,13 +130,43 @@ def test_a_failed_run_is_not_tried_again_at_once(instance):
     assert "s ago" in ask(sensors.retrain_on_new_events, instance).skip_message
 
 
-def test_the_night_is_quiet_without_new_events(landing):
+@pytest.fixture
+def night(landing):
+    """An instance, and what the schedule asks of it in one night."""
     at = datetime(2026, 1, 2, 3, tzinfo=UTC)
     with dg.instance_for_test() as instance:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
-        assert isinstance(schedules.daily_loop(context, landing=landing), dg.SkipReason)
-        materialised(instance, "raw_events", max_seq=6)
-        assert schedules.daily_loop(context, landing=landing).run_key == "2026-01-02"
+
+        def asked():
+            with dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=at, resources={"landing": landing}
+            ) as context:
+                return schedules.daily_loop(context)
+
+        yield instance, asked
+
+
+def test_the_night_is_quiet_without_anything_new(night):
+    instance, asked = night
+    assert isinstance(asked(), dg.SkipReason)
+    materialised(instance, "raw_events", max_seq=6)
+    assert asked().run_key == "2026-01-02"
+    materialised(instance, "champion_model", judged_through=6)
+    assert isinstance(asked(), dg.SkipReason)
+
+
+def test_items_are_a_reason_for_the_night_until_a_model_and_lists_know_them(night, landing, root):
+    instance, asked = night
+    (root.landing_items / "a.csv").write_text("item_id\n1\n")
+    assert isinstance(asked(), dg.SkipReason)  # nothing to learn from items alone
+    materialised(instance, "raw_events", max_seq=6)
+    materialised(instance, "champion_model", judged_through=6)
+    assert isinstance(asked(), dg.RunRequest)
+    known = landing.fingerprint("items")
+    materialised(instance, "raw_items", max_seq=1, landing_fingerprint=known)
+    materialised(instance, "recommendations", items_through=1)
+    assert isinstance(asked(), dg.RunRequest)
+    materialised(instance, "temporal_model", items_through=1)
+    assert isinstance(asked(), dg.SkipReason)
 
 
 def test_every_job_has_a_time_limit():

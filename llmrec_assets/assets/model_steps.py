@@ -17,7 +17,6 @@ import pandas as pd
 
 from llmrec_assets import core
 from llmrec_assets.assets import plots
-from llmrec_assets.core import blend
 from llmrec_assets.core.baselines import DecayedMarkov, Popularity
 from llmrec_assets.core.checkpoints import load, realign, state
 from llmrec_assets.core.config import ModelConfig
@@ -25,9 +24,10 @@ from llmrec_assets.core.memory import estimate_memory
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
+from llmrec_assets.core.recommender import Recommender, Weights, fit_weights, make_experts
 from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot, threshold_rows
 from llmrec_assets.core.sequences import Catalogue
-from llmrec_assets.core.splits import global_time_split, leave_one_out
+from llmrec_assets.core.splits import global_time_split, hold_out_last, leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import EpochReport, Fitted, fit
 from llmrec_assets.resources.arrays import Arrays
@@ -69,11 +69,11 @@ def read_inputs(
     """Read the training data once for each of `fits`; the newest statistics when none is named."""
     with warehouse.connect() as connection:
         encoder, file = embeddings_sql.current_matrix(connection)
-        matrix = arrays.open(file)
+        matrix, words = arrays.open(file), training_data.item_words(connection)
         version = statistics_version or sequences_sql.newest_statistics(connection)
         data: dict[Fit, TrainingData] = {
             fit: training_data.load(
-                connection, matrix, fit=fit, statistics_version=version, scaling=scaling
+                connection, matrix, words, fit=fit, statistics_version=version, scaling=scaling
             )
             for fit in fits
         }
@@ -102,7 +102,8 @@ class Trained:
             **shown,
             "validation_ndcg_at_10": self.row["validation_ndcg_at_10"],
             "config": dg.MetadataValue.json(self.row["config"]),
-            "powers_of_network_and_markov": self.package.info.powers,
+            "powers": self.package.info.powers,
+            "reranked": bool(self.package.reranker),
             "learning_curve": plots.as_metadata(learning_curve_plot(self.curve)),
         }
 
@@ -141,24 +142,15 @@ def train(inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], N
         return Trained(version, _row(version, inputs, config, None), reason=str(error))
     version = f"{config.network}-{digest}"
     row = _row(version, inputs, config, evaluation)
-    powers = blend.fit_powers(
-        _experts(evaluation.model, judged, split.train_end),
-        judged.sequences,
-        split.validation,
-        seed=config.seed,
-    )
+    experts = make_experts(evaluation.model, judged.sequences, judged.catalogue, split.train_end)
+    weights = fit_weights(experts, judged.sequences, split.validation, config.seed)
     package = ModelPackage(
-        _info(version, inputs, config, evaluation, powers),
+        _info(version, inputs, config, evaluation, weights),
         state(evaluation.model),
         state(refit.model),
+        weights.reranker,
     )
     return Trained(version, row, package, tuple(evaluation.learning_curve))
-
-
-def _experts(model: NextItemModel, data: TrainingData, train_end: np.ndarray) -> list[Scorer]:
-    """The network, and the decayed Markov chain of the events before `train_end`."""
-    counts = DecayedMarkov(data.sequences, data.catalogue.n_items, train_end)
-    return [NetworkScorer(model), counts]
 
 
 def _best_ndcg(fitted: Fitted) -> float:
@@ -183,7 +175,7 @@ def _row(
 
 
 def _info(
-    version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted, powers: list[float]
+    version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted, weights: Weights
 ) -> PackageInfo:
     return PackageInfo(
         version=version,
@@ -198,7 +190,8 @@ def _info(
         trained_through=inputs.final.through,
         best_epoch=fitted.best_epoch,
         validation_ndcg_at_10=_best_ndcg(fitted),
-        powers=powers,
+        powers=weights.powers,
+        features=weights.features,
     )
 
 
@@ -247,13 +240,14 @@ def scorer_of(
     which: Literal["evaluation", "final"],
     data: TrainingData,
     train_end: np.ndarray,
-) -> blend.Blend:
-    """The package's network blended with counts of the events of `data` before `train_end`.
+) -> Recommender:
+    """The package's network and weights with counts of the events of `data` before `train_end`.
 
     Counting takes no training, so an older network still stands beside the newest counts.
     """
-    experts = _experts(network_of(package, which, data), data, train_end)
-    return blend.Blend(experts, package.info.powers)
+    network, info = network_of(package, which, data), package.info
+    experts = make_experts(network, data.sequences, data.catalogue, train_end)
+    return Weights(info.powers, info.features, package.reranker).recommender(experts)
 
 
 def reads_texts(package: ModelPackage) -> bool:
@@ -300,7 +294,7 @@ def evaluate_versions(
     if training["trained"]:
         challenger = scorer_of(registry.load(version), "evaluation", data, split.train_end)
         scorers.append((version, "challenger", challenger))
-        scorers.append((f"{version}, network alone", "part", challenger.experts[0]))
+        scorers += parts(version, challenger)
     if champion is not None and champion != version:
         package = registry.load(champion)
         reason = incomparable(package, inputs)
@@ -321,15 +315,23 @@ def evaluate_versions(
         rows += [
             threshold_rows(name, scorer, data.sequences, split.test, thresholds)
             for name, role, scorer in scorers
-            if role == "part"
+            if isinstance(scorer, NetworkScorer)
         ]
-    if data.relative_time:
+    if data.sequences.relative:
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:
         older_events = read_inputs(warehouse, arrays, scaling, ("global",)).data["global"]
         rows.append(_global_rows(version, older_events, ModelConfig(**config), training))
-        notes.append("under the global time split network and counts have an equal say")
     return pd.concat(rows, ignore_index=True), notes
+
+
+def parts(version: str, challenger: Recommender) -> list[Named]:
+    """What the challenger is made of, to see what each part adds."""
+    prior = Recommender(challenger.experts, challenger.powers, None)
+    return [
+        (f"{version}, network alone", "part", challenger.experts.prior["network"]),
+        (f"{version}, not reranked", "part", prior),
+    ]
 
 
 def _global_rows(
@@ -341,10 +343,14 @@ def _global_rows(
     if training["trained"]:
         epochs = int(training["best_epoch"])
         try:
-            fitted = fit(data.sequences, data.catalogue, config, split.train_end, epochs=epochs)
-            # Powers learnt from later events would leak: both experts have an equal say.
-            challenger = blend.Blend(_experts(fitted.model, data, split.train_end), (0.5, 0.5))
-            scorers.append((version, "challenger", challenger))
+            # The weights are learnt within the past: from each user's last event before the cut.
+            past = hold_out_last(data.sequences, split.train_end)
+            spans = (data.sequences, data.catalogue)
+            model = fit(*spans, config, past.train_end, epochs=epochs).model
+            experts = make_experts(model, *spans, past.train_end)
+            weights = fit_weights(experts, data.sequences, past.validation, config.seed)
+            newest = make_experts(model, *spans, split.train_end)
+            scorers.append((version, "challenger", weights.recommender(newest)))
         except NothingToLearn:
             pass  # nobody has two events before the cut: the baselines stand alone
     return evaluation_rows("global_time", scorers, data.sequences, split.test)

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from llmrec_assets.core.sequences import Sequences, flat_rows
+from llmrec_assets.core.sequences import Sequences, flat_rows, recent_items
 
 
 class Popularity:
@@ -19,7 +19,7 @@ class Popularity:
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] log-probabilities, every row the same."""
         row = torch.from_numpy(np.log(self.probabilities)).float()
-        return _padded(row.expand(len(users), -1))
+        return padded(row.expand(len(users), -1))
 
 
 class DecayedMarkov:
@@ -49,16 +49,12 @@ class DecayedMarkov:
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] log-probabilities; popularity where a history is empty."""
-        starts = np.maximum(sequences.starts[users], ends - self.steps)
-        positions, rows = flat_rows(starts, ends)
-        weights = self.decay ** (ends[rows] - 1.0 - positions)
-        weights /= np.bincount(rows, weights, len(users))[rows]
-        shape = (len(users), len(self.backoff))
-        recent = sp.csr_array((weights, (rows, sequences.items[positions])), shape=shape)
-        rest = np.where(ends > starts, recent @ self.backoff, 1.0)
+        n_items = len(self.popularity)
+        recent = recent_items(sequences, ends, users, n_items, self.steps, self.decay)
+        rest = np.where(ends > sequences.starts[users], recent @ self.backoff, 1.0)
         followed = sp.csr_array(recent @ self.transitions).toarray()[:, 1:]
         probabilities = followed + rest[:, None] * self.popularity
-        return _padded(torch.from_numpy(np.log(probabilities)).float())
+        return padded(torch.from_numpy(np.log(probabilities)).float())
 
 
 def _transitions(
@@ -84,6 +80,6 @@ def _popularity(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np
     return counts / counts.sum()
 
 
-def _padded(scores: torch.Tensor) -> torch.Tensor:
+def padded(scores: torch.Tensor) -> torch.Tensor:
     """[B, V] with the padding item's -inf put before it: [B, V+1]."""
     return torch.nn.functional.pad(scores, (1, 0), value=float("-inf"))

@@ -1,42 +1,26 @@
-"""Two or more scorers as one: experts whose say is learnt from targets none of them was fitted on.
+"""How far to trust each of several scorers, learnt from targets that none of them was fitted on.
 
-Counting is strong where pairs of items recur and a network with texts where they do not; the
-product of their probabilities, each to a learnt power, is better than either.
+Their blend is the product of their probabilities, each to a power of its own (a logarithmic
+opinion pool, Genest & Zidek 1986).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
 
-_BLOCK = 256  # users scored at a time
-
-
-class Blend:
-    """A `Scorer`: the experts' log-probabilities added with `powers`, one an expert."""
-
-    def __init__(self, experts: Sequence[Scorer], powers: Sequence[float]) -> None:
-        """Raises ValueError unless there is one power an expert."""
-        if len(experts) != len(powers):
-            raise ValueError(f"{len(experts)} experts but {len(powers)} powers")
-        self.experts, self.powers = list(experts), list(powers)
-
-    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
-        """[B, V+1] scores of the next item."""
-        scored = _log_probabilities(self.experts, sequences, ends, users)
-        blended = torch.tensordot(torch.tensor(self.powers), scored, dims=1)
-        return F.pad(blended, (1, 0), value=float("-inf"))
+_CELLS = 1 << 22  # scores of an expert held at a time
 
 
 def fit_powers(
     experts: Sequence[Scorer],
     sequences: Sequences,
     targets: np.ndarray,
-    max_users: int = 2000,
+    n_items: int,
+    max_users: int = 1000,
     seed: int = 0,
 ) -> list[float]:
     """The powers, all >= 0, under which the blend finds the targets likeliest.
@@ -47,6 +31,7 @@ def fit_powers(
         experts: scorers that were not fitted on the targets.
         sequences: the events.
         targets: int64 [U], absolute position of each user's target, -1 = none.
+        n_items: V.
         max_users: how many targets are used, drawn by `seed`.
         seed: of the draw.
 
@@ -61,9 +46,12 @@ def fit_powers(
     if len(users) == 0:
         return powers.tolist()
     for _ in range(8):
-        gradient, curvature = _moments(experts, sequences, targets, users, powers)
-        ridge = 1e-6 * torch.eye(len(experts), dtype=torch.float64)
-        step = torch.linalg.solve(curvature + ridge, gradient)
+        gradient, curvature = _moments(experts, sequences, targets, users, powers, n_items)
+        # An expert at zero that should have even less say takes no part in the step.
+        free = (powers > 0) | (gradient > 0)
+        ridge = 1e-6 * torch.eye(int(free.sum()), dtype=torch.float64)
+        step = torch.zeros_like(powers)
+        step[free] = torch.linalg.solve(curvature[free][:, free] + ridge, gradient[free])
         powers = (powers + step).clamp(0, 3)
         if step.abs().max() < 1e-3:
             break
@@ -76,13 +64,15 @@ def _moments(
     targets: np.ndarray,
     users: np.ndarray,
     powers: torch.Tensor,
+    n_items: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient [E] of the mean log-likelihood in the powers, and minus its Hessian [E, E]."""
     n = len(powers)
     gradient, curvature = torch.zeros_like(powers), torch.zeros(n, n, dtype=powers.dtype)
-    for chosen in np.split(users, range(_BLOCK, len(users), _BLOCK)):
+    for part in parts_of(len(users), n_items):
+        chosen = users[part]
         ends = targets[chosen]
-        scored_EBV = _log_probabilities(experts, sequences, ends, chosen)
+        scored_EBV = log_probabilities(experts, sequences, ends, chosen)
         items = torch.from_numpy(sequences.items[ends].astype(np.int64)) - 1
         weights_BV = torch.tensordot(powers.float(), scored_EBV, dims=1).softmax(1)
         means_EB = (scored_EBV * weights_BV).sum(2)
@@ -93,10 +83,16 @@ def _moments(
     return gradient / len(users), curvature / len(users)
 
 
-def _log_probabilities(
+def log_probabilities(
     experts: Sequence[Scorer], sequences: Sequences, ends: np.ndarray, users: np.ndarray
 ) -> torch.Tensor:
     """Every expert's log-probabilities of items 1..V, [E, B, V]."""
     return torch.stack(
         [expert.logits(sequences, ends, users)[:, 1:].log_softmax(1) for expert in experts]
     )
+
+
+def parts_of(n: int, n_items: int) -> Iterator[slice]:
+    """Slices of n users, so small that the scores of all items fit in memory."""
+    size = min(256, max(1, _CELLS // max(n_items, 1)))
+    return (slice(start, start + size) for start in range(0, n, size))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 HASHED_WORDS = 512
+HASHED_VOCABULARY = 1 << 18  # codes of words: so many that two words rarely share one
 # Words of alphabets, and single characters of scripts that put no space between words.
 TOKEN = re.compile(r"[㐀-鿿぀-ヿ가-힯]|[^\W_㐀-鿿぀-ヿ가-힯]+")
 
@@ -45,6 +46,24 @@ class BagOfWords:
         hashing = HashingVectorizer(analyzer=words, n_features=HASHED_WORDS)  # pyright: ignore
         counts: Any = hashing.transform(texts)
         return counts.toarray().astype(np.float32)
+
+
+def hashed_words(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The words of each text as hash codes, each once.
+
+    Returns:
+        (offsets, codes): text i has codes[offsets[i]:offsets[i + 1]], int64 [n+1] and int32 [sum].
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    hashing = HashingVectorizer(
+        analyzer=words,  # pyright: ignore
+        n_features=HASHED_VOCABULARY,
+        binary=True,
+        norm=None,  # pyright: ignore
+    )
+    found: Any = hashing.transform(texts)
+    return found.indptr.astype(np.int64), found.indices.astype(np.int32)
 
 
 def words(text: str) -> list[str]:

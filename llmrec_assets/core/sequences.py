@@ -4,9 +4,17 @@ NumPy only: this module loads with the definitions. Legend for shapes: U users, 
 F numeric features, T text embeddings of D numbers, B rows of a batch, L steps of a window.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Sequences:
     numeric: np.ndarray  # float32 [N, F], about standardised; NaN = masked or unknown
     times: np.ndarray  # int64 [N], microseconds UTC, or steps
     positive: np.ndarray  # bool [N], may be a target (a dislike is history only)
+    relative: bool = False  # times are steps of each user's own, not to be compared between users
 
     @property
     def n_users(self) -> int:
@@ -45,6 +54,9 @@ class Catalogue:
     text_rows: np.ndarray  # int32 [V+1], row of the item's text embedding, -1 = none
     embeddings: np.ndarray  # float32 [T, D], may be memory-mapped; T may be 0
     n_behaviors: int  # B
+    # Words of the items' texts as hash codes, each once an item (CSR); empty without texts.
+    word_offsets: np.ndarray = field(default_factory=_none)  # int64 [V+2], or empty
+    words: np.ndarray = field(default_factory=_none)  # int32 [sum]
 
 
 def padded_rows(starts: np.ndarray, ends: np.ndarray, max_length: int) -> np.ndarray:
@@ -75,3 +87,33 @@ def flat_rows(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndar
     spans = np.repeat(np.arange(len(starts)), lengths)
     before = np.cumsum(lengths) - lengths
     return np.arange(len(spans)) + (starts - before)[spans], spans
+
+
+def recent_items(
+    sequences: Sequences,
+    ends: np.ndarray,
+    users: np.ndarray,
+    n_items: int,
+    steps: int,
+    decay: float,
+) -> "sp.csr_array":
+    """What each history was about of late: its last `steps` items, weighted by `decay`^age.
+
+    Args:
+        sequences: the events.
+        ends: int64 [B], absolute position after each history's last event.
+        users: int64 [B], whose histories they are.
+        n_items: V.
+        steps: newest events read.
+        decay: weight of an event relative to the next newer one.
+
+    Returns:
+        float64 [B, V+1], each row summing to one, or empty where the history is.
+    """
+    import scipy.sparse as sp
+
+    positions, rows = flat_rows(np.maximum(sequences.starts[users], ends - steps), ends)
+    weights = decay ** (ends[rows] - 1.0 - positions)
+    weights /= np.bincount(rows, weights, len(users))[rows]
+    shape = (len(users), n_items + 1)
+    return sp.csr_array((weights, (rows, sequences.items[positions])), shape=shape)

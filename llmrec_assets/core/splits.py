@@ -68,6 +68,17 @@ def global_time_split(sequences: Sequences, test_share: float = GLOBAL_TEST_SHAR
     return Split(train_end, none, test)
 
 
+def hold_out_last(sequences: Sequences, ends: np.ndarray) -> Split:
+    """Keep each user's last positive event before `ends` (int64 [U]) as the validation target."""
+    order, _ = _positive_positions(sequences)
+    running = np.concatenate([[0], np.cumsum(sequences.positive, dtype=np.int64)])
+    counts = running[ends] - running[sequences.starts]
+    last = order[np.maximum(running[ends] - 1, 0)] if len(order) else ends
+    found = (counts > 0) & (last > sequences.starts)
+    none = np.full(sequences.n_users, -1, dtype=np.int64)
+    return Split(np.where(found, last, ends), np.where(found, last, -1), none)
+
+
 def _positive_positions(sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
     """Positions of all positive events in order, and how many each user has."""
     return np.flatnonzero(sequences.positive), _counts(sequences.positive, sequences.offsets)

@@ -27,7 +27,8 @@ class PackageInfo(BaseModel):
     trained_through: int
     best_epoch: int
     validation_ndcg_at_10: float
-    powers: list[float]  # of network and decayed Markov in their blend
+    powers: dict[str, float]  # of the experts that make the prior
+    features: list[str]  # that the reranker reads, in order
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ModelPackage:
     info: PackageInfo
     evaluation: "dict[str, torch.Tensor]"
     final: "dict[str, torch.Tensor]"
+    reranker: "dict[str, torch.Tensor]"  # empty where it would not help
 
 
 def save(package: ModelPackage, folder: Path) -> None:
@@ -46,6 +48,7 @@ def save(package: ModelPackage, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(package.evaluation, folder / "evaluation.safetensors")
     save_file(package.final, folder / "final.safetensors")
+    save_file(package.reranker, folder / "reranker.safetensors")
     (folder / PACKAGE).write_text(package.info.model_dump_json(indent=1), encoding="utf-8")
 
 
@@ -63,4 +66,5 @@ def load(folder: Path) -> ModelPackage:
         info,
         evaluation=load_file(folder / "evaluation.safetensors"),
         final=load_file(folder / "final.safetensors"),
+        reranker=load_file(folder / "reranker.safetensors"),
     )

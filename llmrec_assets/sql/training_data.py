@@ -2,13 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import duckdb
 import numpy as np
 
+from llmrec_assets.core.encoding import hashed_words
 from llmrec_assets.core.sequences import Catalogue, Sequences
-from llmrec_assets.sql.s2_tables import REMOVED_EVENTS, VALUE_STATISTICS
+from llmrec_assets.sql.s2_tables import ITEM_TEXTS, REMOVED_EVENTS, VALUE_STATISTICS
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     FUSED_FEATURES,
@@ -41,9 +43,8 @@ class TrainingData:
     splits: np.ndarray  # of each event: "train", "validation" or "test"
     through: int  # newest ingestion sequence number that cleaning saw
     items_through: int  # newest ingestion sequence number of the items
-    relative_time: bool
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of all that a fit can depend on, the same for the same data."""
         digest = hashlib.sha256("\x1f".join([*self.items, *self.behaviors]).encode())
@@ -56,6 +57,7 @@ class TrainingData:
 def load(
     connection: duckdb.DuckDBPyConnection,
     embeddings: np.ndarray,
+    words: tuple[np.ndarray, np.ndarray],
     *,
     fit: Literal["evaluation", "global", "final"],
     statistics_version: str,
@@ -66,6 +68,7 @@ def load(
     Args:
         connection: of the warehouse.
         embeddings: the matrix that embedding_row refers to, float32 [T, D].
+        words: as `item_words` reads them.
         fit: whose statistics: `evaluation` never saw the held-out events.
         statistics_version: as in value_statistics.
         scaling: how rating and value are scaled.
@@ -87,12 +90,15 @@ def load(
         numeric=np.column_stack([columns[name] for name in NUMERIC_FEATURES]),
         times=columns["time"].astype(np.int64),
         positive=columns["positive"].astype(bool),
+        relative=bool(columns["relative"].any()),
     )
     catalogue = Catalogue(
         n_items=len(items["item_id"]),
         text_rows=np.concatenate([[-1], items["embedding_row"]]).astype(np.int32),
         embeddings=embeddings,
         n_behaviors=len(behaviors),
+        word_offsets=words[0],
+        words=words[1],
     )
     return TrainingData(
         sequences,
@@ -103,8 +109,17 @@ def load(
         splits=np.asarray(columns["split"]),
         through=newest_seen(connection),
         items_through=int(items["item_seq"].max(initial=0)),
-        relative_time=bool(columns["relative"].any()),
     )
+
+
+def item_words(connection: duckdb.DuckDBPyConnection) -> tuple[np.ndarray, np.ndarray]:
+    """The words of every item's text as in `Catalogue.word_offsets` and `Catalogue.words`."""
+    texts = _names(
+        connection,
+        f"""select coalesce(text, '') from {ITEMS.full_name}
+        join {ITEM_TEXTS.full_name} using (item_id) order by item_code""",
+    )
+    return hashed_words(["", *texts])
 
 
 def _read_steps(

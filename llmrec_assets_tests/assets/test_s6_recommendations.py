@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from llmrec_assets.automation import history
-from llmrec_assets.core import blend
 from llmrec_assets.core.gate import Decision
 from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.wiring import resources_of
@@ -24,11 +23,8 @@ CONFIG = {
 
 
 @pytest.fixture
-def trained(root, run_job, monkeypatch):
+def trained(root, run_job):
     """Run the loop on events, perhaps items, and let its model serve; the model's version."""
-    # On so few events counts alone would win, and they know nothing of texts.
-    monkeypatch.setattr(blend, "fit_powers", lambda *_, **__: [0.5, 0.5])
-
     def run(items=None):
         (root.landing_events / "events.csv").write_text(EVENTS)
         if items:

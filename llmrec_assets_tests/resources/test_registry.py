@@ -30,9 +30,11 @@ def package(version: str, number: float) -> ModelPackage:
         trained_through=1,
         best_epoch=1,
         validation_ndcg_at_10=0.5,
-        powers=[0.5, 0.5],
+        powers={"network": 1.0},
+        features=[],
     )
-    return ModelPackage(info, {"w": torch.tensor([number])}, {"w": torch.tensor([-number])})
+    weights = {"w": torch.tensor([number])}
+    return ModelPackage(info, weights, {"w": torch.tensor([-number])}, {})
 
 
 def register(registry: Registry, version: str, number: float) -> int:

@@ -1,0 +1,68 @@
+"""Items whose texts say the same: by meaning (embeddings) and by words (TF-IDF)."""
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from llmrec_assets.core.baselines import padded
+from llmrec_assets.core.encoding import HASHED_VOCABULARY
+from llmrec_assets.core.sequences import Catalogue, Sequences, recent_items
+
+FLOOR = 1e-2  # similarity of texts that share nothing, so that its logarithm exists
+
+
+class WordSimilarity:
+    """Cosine of TF-IDF vectors of an item's words and pairs of words to those of the history.
+
+    Rare words (a brand, a series) weigh most. How rare a word is, is counted over the items of the
+    training period.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, trained: np.ndarray, recent: int = 10, decay: float = 0.6
+    ) -> None:
+        """`trained` (bool [V+1]): the items that occurred in training."""
+        self.n_items, self.recent, self.decay = catalogue.n_items, recent, decay
+        shape = (catalogue.n_items + 1, HASHED_VOCABULARY)
+        ones = np.ones(len(catalogue.words), dtype=np.float32)
+        words = sp.csr_array((ones, catalogue.words, catalogue.word_offsets), shape=shape)
+        frequency = words.T @ trained.astype(np.float32)
+        rarity = np.log((1 + trained.sum()) / (1 + frequency)).astype(np.float32)
+        weighted = words @ sp.diags_array(rarity)
+        length = np.sqrt(np.asarray((weighted * weighted).sum(1)).ravel())
+        unit = sp.diags_array(1 / np.where(length > 0, length, 1))
+        self.words = sp.csr_array(unit @ weighted, dtype=np.float32)
+        self.items = sp.csr_array(self.words.T)
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1] logarithms of similarity to the history."""
+        n_items = self.n_items
+        asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
+        cosine = ((asked @ self.words) @ self.items).toarray()[:, 1:]
+        return padded(torch.from_numpy(cosine).float().add_(FLOOR).log_())
+
+
+class TextSimilarity:
+    """Cosine of an item's text embedding to the history's, both without the common direction."""
+
+    def __init__(
+        self, catalogue: Catalogue, trained: np.ndarray, recent: int = 10, decay: float = 0.6
+    ) -> None:
+        """`trained` (bool [V+1]): the items that occurred in training."""
+        self.recent, self.decay = recent, decay
+        rows = catalogue.text_rows
+        vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
+        vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
+        known = trained & (rows >= 0)
+        if known.any():
+            vectors[rows >= 0] -= vectors[known].mean(0)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        self.vectors = torch.from_numpy(vectors / np.where(length > 0, length, 1))
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
+        n_items = len(self.vectors) - 1
+        asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
+        history = torch.from_numpy((asked @ self.vectors.numpy()).astype(np.float32))
+        cosine = history @ self.vectors[1:].T
+        return padded(cosine.clamp_min_(0).add_(FLOOR).log_())

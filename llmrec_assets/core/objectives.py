@@ -13,7 +13,7 @@ _BLOCK = 256  # positions a block: their logits over 12,000 items fit a core's c
 
 
 class _Chunked(torch.autograd.Function):
-    """Mean over positions of a loss of all their logits; never holds more than a block's logits.
+    """Weighted mean over positions of a loss of all their logits; holds a block's logits at most.
 
     The gradient is made in the forward pass, while the block's logits are at hand, so that memory
     stays at N*d + V*d + block*V numbers instead of N*V.
@@ -25,6 +25,7 @@ class _Chunked(torch.autograd.Function):
         hidden_Nd: torch.Tensor,
         items_Vd: torch.Tensor,
         targets_N: torch.Tensor,
+        weights_N: torch.Tensor,
         differentiate: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ) -> torch.Tensor:
         """Loss, with the gradients kept for the backward pass."""
@@ -33,12 +34,13 @@ class _Chunked(torch.autograd.Function):
         for start in range(0, len(hidden_Nd), _BLOCK):
             block = slice(start, start + _BLOCK)
             logits = hidden_Nd[block] @ items_Vd.T
-            total += differentiate(logits, targets_N[block, None])
+            total += differentiate(logits, targets_N[block, None]) @ weights_N[block].double()
+            logits.mul_(weights_N[block, None])
             torch.mm(logits, items_Vd, out=hidden_grad[block])
             items_grad.addmm_(logits.T, hidden_Nd[block])
         ctx.save_for_backward(hidden_grad, items_grad)
-        ctx.n = len(hidden_Nd)
-        return (total / ctx.n).to(hidden_Nd.dtype)
+        ctx.total_weight = float(weights_N.sum())
+        return (total / ctx.total_weight).to(hidden_Nd.dtype)
 
     @staticmethod
     def backward(
@@ -47,39 +49,46 @@ class _Chunked(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, ...]:
         """Scale the gradients that the forward pass made."""
         hidden_grad, items_grad = ctx.saved_tensors
-        scale = grad_outputs[0] / ctx.n
-        return scale * hidden_grad, scale * items_grad, None, None
+        scale = grad_outputs[0] / ctx.total_weight
+        return scale * hidden_grad, scale * items_grad, None, None, None
 
 
 def _softmax_block(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Summed cross-entropy of a block; turns `logits` into its gradient."""
+    """Cross-entropy of each position, float64; turns `logits` into its gradient."""
     logits.sub_(logits.amax(1, keepdim=True))
     target_logits = logits.gather(1, targets)
     normalizer = logits.exp_().sum(1, keepdim=True)
     logits.div_(normalizer)
     logits.scatter_add_(1, targets, torch.full_like(target_logits, -1.0))
-    return (normalizer.log() - target_logits).sum()
+    return (normalizer.log() - target_logits)[:, 0].double()
 
 
 def _sigmoid_block(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Summed binary cross-entropy of a block; turns `logits` into its gradient."""
+    """Binary cross-entropy of each position, float64; turns `logits` into its gradient."""
     target_logits = logits.gather(1, targets)
-    loss = F.softplus(logits).sum() - target_logits.sum()
+    loss = F.softplus(logits).sum(1, dtype=torch.float64) - target_logits[:, 0]
     logits.sigmoid_().scatter_add_(1, targets, torch.full_like(target_logits, -1.0))
     return loss
 
 
 def softmax_loss(
-    hidden_Nd: torch.Tensor, items_Vd: torch.Tensor, targets_N: torch.Tensor
+    hidden_Nd: torch.Tensor,
+    items_Vd: torch.Tensor,
+    targets_N: torch.Tensor,
+    weights_N: torch.Tensor,
 ) -> torch.Tensor:
-    """Exact mean cross-entropy of `hidden @ items.T` over all V items, at constant memory."""
-    return _Chunked.apply(hidden_Nd, items_Vd, targets_N, _softmax_block)  # pyright: ignore
+    """Exact weighted mean cross-entropy of `hidden @ items.T` over all V items.
+
+    Memory is constant in the number of positions.
+    """
+    return _Chunked.apply(hidden_Nd, items_Vd, targets_N, weights_N, _softmax_block)  # pyright: ignore
 
 
 def sampled_softmax_loss(
     hidden_Nd: torch.Tensor,
     items_Vd: torch.Tensor,
     targets_N: torch.Tensor,
+    weights_N: torch.Tensor,
     frequency_V: torch.Tensor,
     negatives: int,
 ) -> torch.Tensor:
@@ -92,6 +101,7 @@ def sampled_softmax_loss(
         hidden_Nd: one vector a position.
         items_Vd: one vector a candidate.
         targets_N: the candidate that came next.
+        weights_N: how much each position counts.
         frequency_V: how often each candidate occurs in training; all above 0.
         negatives: how many are drawn, with replacement.
     """
@@ -101,11 +111,16 @@ def sampled_softmax_loss(
     logits = hidden_Nd @ items_Vd[drawn].T - (negatives * probability_V[drawn]).log()
     logits = logits.masked_fill(drawn == targets_N[:, None], float("-inf"))
     everything = torch.cat([target_logits, logits], 1)
-    return F.cross_entropy(everything, torch.zeros_like(targets_N))
+    losses_N = F.cross_entropy(everything, torch.zeros_like(targets_N), reduction="none")
+    return (losses_N * weights_N).sum() / weights_N.sum()
 
 
 def sigmoid_loss(
-    hidden_Nd: torch.Tensor, items_Vd: torch.Tensor, targets_N: torch.Tensor, offset: torch.Tensor
+    hidden_Nd: torch.Tensor,
+    items_Vd: torch.Tensor,
+    targets_N: torch.Tensor,
+    weights_N: torch.Tensor,
+    offset: torch.Tensor,
 ) -> torch.Tensor:
     """Binary cross-entropy of every item at every position, summed over items.
 
@@ -113,12 +128,13 @@ def sigmoid_loss(
         hidden_Nd: one vector a position.
         items_Vd: one vector a candidate.
         targets_N: the candidate that came next.
+        weights_N: how much each position counts.
         offset: a learnt scalar added to all logits, since nearly all labels are 0.
     """
     # The offset rides along as one more dimension, on which every position is 1.
     hidden = torch.cat([hidden_Nd, hidden_Nd.new_ones(len(hidden_Nd), 1)], 1)
     items = torch.cat([items_Vd, offset.expand(len(items_Vd), 1)], 1)
-    return _Chunked.apply(hidden, items, targets_N, _sigmoid_block)  # pyright: ignore
+    return _Chunked.apply(hidden, items, targets_N, weights_N, _sigmoid_block)  # pyright: ignore
 
 
 def threshold_items(logits: torch.Tensor, thresholds: list[float]) -> list[torch.Tensor]:

@@ -28,6 +28,7 @@ class Sequences:
     numeric: np.ndarray  # float32 [N, F], about standardised; NaN = masked or unknown
     times: np.ndarray  # int64 [N], microseconds UTC, or steps
     positive: np.ndarray  # bool [N], may be a target (a dislike is history only)
+    weights: np.ndarray  # float32 [N], how much a step counts as a target; 1 is usual
     relative: bool = False  # times are steps of each user's own, not to be compared between users
 
     @property

@@ -68,7 +68,8 @@ class Trainer:
         if len(targets) == 0:
             return 0, 0.0
         hidden_Nd = self.model(batch_of(self.sequences, rows))[torch.from_numpy(trained)]
-        loss = self._loss(hidden_Nd, self.index[targets])
+        weights = torch.from_numpy(self.sequences.weights[rows[trained] + 1])
+        loss = self._loss(hidden_Nd, self.index[targets], weights)
         if not torch.isfinite(loss):
             raise NonFiniteLoss(
                 f"loss {loss.item()}: lower learning_rate ({self.config.learning_rate}) or look "
@@ -80,18 +81,20 @@ class Trainer:
         self.optimizer.step()
         return len(targets), loss.item()
 
-    def _loss(self, hidden_Nd: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
+    def _loss(
+        self, hidden_Nd: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor
+    ) -> torch.Tensor:
         """The configured objective against the items of the training period."""
         items_Vd = self.model.item_matrix()[self.candidates]
         match self.config.objective:
             case "softmax":
-                return softmax_loss(hidden_Nd, items_Vd, targets_N)
+                return softmax_loss(hidden_Nd, items_Vd, targets_N, weights_N)
             case "sigmoid":
-                return sigmoid_loss(hidden_Nd, items_Vd, targets_N, self.model.offset)
+                return sigmoid_loss(hidden_Nd, items_Vd, targets_N, weights_N, self.model.offset)
             case "sampled_softmax":
                 frequency_V = self.model.counts[self.candidates].float()
                 return sampled_softmax_loss(
-                    hidden_Nd, items_Vd, targets_N, frequency_V, self.config.negatives
+                    hidden_Nd, items_Vd, targets_N, weights_N, frequency_V, self.config.negatives
                 )
 
     def _set_learning_rate(self, epochs_done: float) -> None:

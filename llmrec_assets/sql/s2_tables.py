@@ -21,7 +21,7 @@ CLEAN_EVENTS = Table(
         Column("behavior", "varchar", "What the user did.", (f"{RAW}.behavior",)),
         Column("positive", "boolean", "Whether the behaviour may be a target; never of a bot.",
                (f"{RAW}.behavior",)),
-        Column("weight", "double", "Weight of the behaviour in the dictionary.",
+        Column("weight", "double", "Of the behaviour: how much such a target counts in training.",
                (f"{RAW}.behavior",)),
         Column("rating", "double", "As given.", (f"{RAW}.rating",)),
         Column("value", "double", "As given, such as dwell seconds.", (f"{RAW}.value",)),

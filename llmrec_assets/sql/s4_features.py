@@ -72,7 +72,7 @@ from (select distinct behavior from {CLEAN})
 
 FUSED = f"""
 select user_code, position, seq, time, item_code, behavior_code,
-    coalesce(texts.embedding_row, -1) as embedding_row, positive, split,
+    coalesce(texts.embedding_row, -1) as embedding_row, positive, weight, split,
     ln(1 + gap) / 10 as gap,
     sin(2 * pi() * hour / 24) as hour_sin, cos(2 * pi() * hour / 24) as hour_cos,
     sin(2 * pi() * weekday / 7) as weekday_sin, cos(2 * pi() * weekday / 7) as weekday_cos,

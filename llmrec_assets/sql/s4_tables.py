@@ -69,6 +69,7 @@ FUSED_FEATURES = Table(
         Column("embedding_row", "integer", "Row of the step's text in the embedding matrix; -1"
                " without text.", (f"{TEXTS}.embedding_row",)),
         Column("positive", "boolean", "May be a target.", (f"{CLEAN}.positive",)),
+        Column("weight", "float", "How much it counts as a target.", (f"{CLEAN}.weight",)),
         Column("split", "varchar", "As in clean_events.", (f"{CLEAN}.split",)),
         *(
             Column(name, "float", f"{name}; null where unknown. Times and counts as ln(1 + x) / 10,"

@@ -90,6 +90,7 @@ def load(
         numeric=np.column_stack([columns[name] for name in NUMERIC_FEATURES]),
         times=columns["time"].astype(np.int64),
         positive=columns["positive"].astype(bool),
+        weights=columns["weight"].astype(np.float32),
         relative=bool(columns["relative"].any()),
     )
     catalogue = Catalogue(
@@ -141,7 +142,7 @@ def _read_steps(
     return read_columns(
         connection,
         f"""select user_code, item_code, steps.behavior_code, embedding_row, time, positive,
-            split, hour_sin is null as relative, {selected}
+            weight, split, hour_sin is null as relative, {selected}
         from {FUSED_FEATURES.full_name} as steps
         join {BEHAVIORS.full_name} as names using (behavior_code) {joins}
         order by user_code, position""",

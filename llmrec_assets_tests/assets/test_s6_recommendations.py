@@ -25,6 +25,7 @@ CONFIG = {
 @pytest.fixture
 def trained(root, run_job):
     """Run the loop on events, perhaps items, and let its model serve; the model's version."""
+
     def run(items=None):
         (root.landing_events / "events.csv").write_text(EVENTS)
         if items:

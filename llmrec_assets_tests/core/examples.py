@@ -27,6 +27,7 @@ def sequences_of(
         text_rows=(items - 1).astype(np.int32),
         numeric=numeric,
         times=np.array([t for user in times or steps for t in user], dtype=np.int64),
+        weights=np.ones(len(items), dtype=np.float32),
         positive=np.array([flag for user in positive or flags for flag in user], dtype=bool),
     )
 

@@ -48,6 +48,7 @@ def test_old_items_keep_their_scores_on_a_new_catalogue(fitted: Fitted):
         numeric=before.numeric,
         times=before.times,
         positive=before.positive,
+        weights=before.weights,
     )
     user, end = np.array([0]), np.array([3])
     was = NetworkScorer(fitted.model).logits(before, end, user)[0]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -167,3 +168,17 @@ def test_memory_grows_with_what_is_trained():
     little = estimate_memory(small(), sequences, catalogue(6))
     assert estimate_memory(small(), sequences, catalogue(60_000)) > little + 60_000 * 16 * 4
     assert estimate_memory(small(batch_events=4096), sequences, catalogue(6)) > little
+
+
+def test_the_heavier_of_two_next_steps_is_expected():
+    users = [[1, 2], [1, 3]] * 30
+    sequences = sequences_of(users)
+    heavy = np.where(sequences.items == 3, 4.0, 1.0).astype(np.float32)
+    logits = {}
+    for name, weights in (("alike", sequences.weights), ("heavy", heavy)):
+        weighted = replace(sequences, weights=weights)
+        fitted = fit(weighted, catalogue(3), small(), sequences.offsets[1:])
+        scores = NetworkScorer(fitted.model).logits(weighted, np.array([1]), np.array([0]))[0]
+        logits[name] = float(scores[3] - scores[2])
+    assert logits["alike"] == pytest.approx(0, abs=0.3)
+    assert logits["heavy"] == pytest.approx(np.log(4), abs=0.3)

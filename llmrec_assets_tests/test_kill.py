@@ -53,6 +53,8 @@ TABLES = {
     "s4_features.fused_features": "*",
     "s5_model.temporal_model": "* exclude (trained_at)",
     "s5_model.model_evaluation": "* exclude (role)",
+    "s5_model.model_evaluation_slices": "* exclude (role)",
+    "s5_model.model_evaluation_intervals": "* exclude (role)",
     "s6_recommendations.recommendations": "* exclude (generated_at)",
     "s7_feedback.feedback": "* exclude (returned_in)",
     "s7_feedback.response_rates": "*",

@@ -13,19 +13,20 @@ from typing import Any, Literal
 
 import dagster as dg
 import numpy as np
-import pandas as pd
+import psutil
 
 from llmrec_assets import core
 from llmrec_assets.assets import plots
 from llmrec_assets.core.baselines import DecayedMarkov, Popularity
 from llmrec_assets.core.checkpoints import load, realign, state
 from llmrec_assets.core.config import ModelConfig
-from llmrec_assets.core.memory import estimate_memory
+from llmrec_assets.core.judging import Judgement, judge
+from llmrec_assets.core.memory import TooLittleMemory, require_memory
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.recommender import Recommender, Weights, fit_weights, make_experts
-from llmrec_assets.core.reports import evaluation_rows, learning_curve_plot, threshold_rows
+from llmrec_assets.core.reports import learning_curve_plot, threshold_rows
 from llmrec_assets.core.sequences import Catalogue
 from llmrec_assets.core.splits import global_time_split, hold_out_last, leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
@@ -109,8 +110,16 @@ class Trained:
 
 
 def memory_needed(inputs: Inputs, config: ModelConfig) -> int:
-    """Bytes that training adds to the process, about."""
-    return estimate_memory(config, inputs.final.sequences, inputs.final.catalogue)
+    """Bytes that training adds to the process, about.
+
+    Raises:
+        dagster.Failure: so much is not available; it says what would fit.
+    """
+    available = psutil.virtual_memory().available
+    try:
+        return require_memory(config, inputs.final.sequences, inputs.final.catalogue, available)
+    except TooLittleMemory as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def code_version() -> str:
@@ -282,8 +291,8 @@ def evaluate_versions(
     champion: str | None,
     global_split: bool,
     thresholds: list[float],
-) -> tuple[pd.DataFrame, list[str]]:
-    """Scores of challenger, champion and baselines under each protocol, and what was left out."""
+) -> tuple[Judgement, list[str]]:
+    """Challenger, champion and baselines judged under each protocol, and what was left out."""
     config = json.loads(training["config"])
     scaling = config.pop("scaling")
     version, notes = str(training["model_version"]), []
@@ -310,9 +319,9 @@ def evaluate_versions(
             ).data["evaluation"]
             older = scorer_of(package, "evaluation", own, split.train_end)
             scorers.append((champion, "champion", older))
-    rows = [evaluation_rows("leave_one_out", scorers, data.sequences, split.test)]
+    found, further = [judge("leave_one_out", scorers, data, split)], []
     if config["objective"] == "sigmoid":
-        rows += [
+        further = [
             threshold_rows(name, scorer, data.sequences, split.test, thresholds)
             for name, role, scorer in scorers
             if isinstance(scorer, NetworkScorer)
@@ -321,8 +330,8 @@ def evaluate_versions(
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:
         older_events = read_inputs(warehouse, arrays, scaling, ("global",)).data["global"]
-        rows.append(_global_rows(version, older_events, ModelConfig(**config), training))
-    return pd.concat(rows, ignore_index=True), notes
+        found.append(_judge_globally(version, older_events, ModelConfig(**config), training))
+    return Judgement.joined(found, further), notes
 
 
 def parts(version: str, challenger: Recommender) -> list[Named]:
@@ -334,10 +343,10 @@ def parts(version: str, challenger: Recommender) -> list[Named]:
     ]
 
 
-def _global_rows(
+def _judge_globally(
     version: str, data: TrainingData, config: ModelConfig, training: dict[str, Any]
-) -> pd.DataFrame:
-    """Scores of a fit on all events before one time, for each user's next event after it."""
+) -> Judgement:
+    """The judgement of a fit on all events before one time, for each user's next event after it."""
     split = global_time_split(data.sequences)
     scorers: list[Named] = [(n, "baseline", s) for n, s in baselines(data, split.train_end).items()]
     if training["trained"]:
@@ -353,7 +362,7 @@ def _global_rows(
             scorers.append((version, "challenger", weights.recommender(newest)))
         except NothingToLearn:
             pass  # nobody has two events before the cut: the baselines stand alone
-    return evaluation_rows("global_time", scorers, data.sequences, split.test)
+    return judge("global_time", scorers, data, split)
 
 
 def audit_leaks(warehouse: Warehouse, arrays: Arrays) -> dict[str, int]:

@@ -7,7 +7,12 @@ import pandas as pd
 from pydantic import Field
 
 from llmrec_assets.assets import plots, s4_features
-from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.assets.table_metadata import (
+    markdown,
+    run_metadata,
+    static_metadata,
+    table_schema,
+)
 from llmrec_assets.core import gate
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.resources.arrays import Arrays
@@ -15,9 +20,16 @@ from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import choice, setting
 from llmrec_assets.sql import s5_model as model_sql
-from llmrec_assets.sql.s5_model import CHAMPION_MODEL, MODEL_EVALUATION, TEMPORAL_MODEL
+from llmrec_assets.sql.s5_model import (
+    CHAMPION_MODEL,
+    MODEL_EVALUATION,
+    MODEL_EVALUATION_INTERVALS,
+    MODEL_EVALUATION_SLICES,
+    TEMPORAL_MODEL,
+)
 
 if TYPE_CHECKING:
+    from llmrec_assets.core.judging import Judgement
     from llmrec_assets.core.training import EpochReport
 
 DEFAULTS = ModelConfig()
@@ -39,6 +51,12 @@ class TrainingConfig(dg.Config):
         description="Softmax over all items, a sigmoid for each, or a softmax over a sample.",
     )
     width: int = Field(default=setting("WIDTH", DEFAULTS.width, minimum=1), ge=1)
+    text_width: int = Field(
+        default=DEFAULTS.text_width, description="Principal components of a text.", ge=1
+    )
+    batch_events: int = Field(
+        default=DEFAULTS.batch_events, description="Events a training step, about.", ge=1
+    )
     layers: int = Field(default=DEFAULTS.layers, ge=1)
     dropout: float = Field(default=DEFAULTS.dropout, ge=0, lt=1)
     max_length: int = Field(
@@ -148,7 +166,11 @@ class EvaluationConfig(dg.Config):
     kinds={"torch"},
     owners=["team:ml"],
     pool="training",
-    metadata=static_metadata(MODEL_EVALUATION),
+    metadata={
+        **static_metadata(MODEL_EVALUATION),
+        MODEL_EVALUATION_SLICES.full_name: table_schema(MODEL_EVALUATION_SLICES),
+        MODEL_EVALUATION_INTERVALS.full_name: table_schema(MODEL_EVALUATION_INTERVALS),
+    },
 )
 def model_evaluation(
     context: dg.AssetExecutionContext,
@@ -157,14 +179,16 @@ def model_evaluation(
     arrays: Arrays,
     registry: Registry,
 ) -> dg.MaterializeResult:
-    """One row per metric: challenger and champion beside popularity and decayed Markov."""
+    """One row per metric: challenger and champion beside popularity and decayed Markov.
+
+    Two tables beside it tell for whom each is good, and how sure the challenger's lead is.
+    """
     from llmrec_assets.assets import model_steps
-    from llmrec_assets.core.reports import evaluation_plot
 
     with warehouse.connect() as connection:
         training = model_sql.newest_training(connection)
     version, champion = str(training["model_version"]), registry.alias(CHAMPION)
-    rows, notes = model_steps.evaluate_versions(
+    judgement, notes = model_steps.evaluate_versions(
         warehouse,
         arrays,
         registry,
@@ -173,21 +197,32 @@ def model_evaluation(
         config.global_time_split,
         config.thresholds,
     )
-    registry.log_test_metrics(version, rows)
+    registry.log_test_metrics(version, judgement.rows)
     with warehouse.connect() as connection:
-        model_sql.record_evaluation(connection, version, rows)
+        model_sql.record_evaluation(connection, version, judgement)
         metadata = run_metadata(connection, MODEL_EVALUATION)
     for note in notes:
         context.log.info(note)
-    table = rows.pivot(index=["protocol", "scorer"], columns="metric", values="score")
-    return dg.MaterializeResult(
-        metadata={
-            **metadata,
-            "scores": dg.MetadataValue.md(markdown(table.round(4).reset_index())),
-            "plot": plots.as_metadata(evaluation_plot(rows)),
-            "notes": notes,
-        }
-    )
+    return dg.MaterializeResult(metadata={**metadata, **shown(judgement), "notes": notes})
+
+
+def shown(judgement: "Judgement") -> dict[str, dg.MarkdownMetadataValue]:
+    """The tables of a judgement and a plot, as metadata."""
+    from llmrec_assets.core.reports import evaluation_plot, score_table, slice_table
+
+    tables = {
+        "scores": score_table(judgement.rows),
+        "challenger_less_others": judgement.intervals.round(4),
+        **{
+            f"{metric}_by_slice": slice_table(judgement.slices, metric)
+            for metric in ("masked_ndcg_at_10", "masked_recall_at_10")
+        },
+    }
+    plot = plots.as_metadata(evaluation_plot(judgement.rows, judgement.intervals))
+    return {
+        **{name: dg.MetadataValue.md(markdown(table)) for name, table in tables.items()},
+        "plot": plot,
+    }
 
 
 @dg.asset_check(asset=model_evaluation)

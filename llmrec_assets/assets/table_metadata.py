@@ -14,15 +14,19 @@ PREVIEW_ROWS = 5
 def static_metadata(table: Table) -> dict[str, Any]:
     """Metadata of the definition: column schema and column lineage."""
     return {
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn(column.name, column.type, column.description)
-                for column in table.columns
-            ]
-        ),
+        "dagster/column_schema": table_schema(table),
         "dagster/column_lineage": column_lineage(table),
         "dagster/table_name": table.full_name,
     }
+
+
+def table_schema(table: Table) -> dg.TableSchema:
+    """The columns with their descriptions."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, column.description) for column in table.columns
+        ]
+    )
 
 
 def column_lineage(table: Table) -> dg.TableColumnLineage:

@@ -13,6 +13,7 @@ from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
 
 _CELLS = 1 << 22  # scores of an expert held at a time
+_DOUBT = 10.0
 
 
 def fit_powers(
@@ -25,7 +26,8 @@ def fit_powers(
 ) -> list[float]:
     """The powers, all >= 0, under which the blend finds the targets likeliest.
 
-    The log-likelihood is concave in the powers, so Newton's steps reach its one maximum.
+    Few targets say little, so the powers are drawn towards an equal say of all experts with the
+    weight of `_DOUBT` targets. The objective is concave, so Newton's steps reach its one maximum.
 
     Args:
         experts: scorers that were not fitted on the targets.
@@ -47,11 +49,12 @@ def fit_powers(
         return powers.tolist()
     for _ in range(8):
         gradient, curvature = _moments(experts, sequences, targets, users, powers, n_items)
+        gradient += _DOUBT / len(users) * (1 / len(experts) - powers)
+        curvature += _DOUBT / len(users) * torch.eye(len(experts), dtype=powers.dtype)
         # An expert at zero that should have even less say takes no part in the step.
         free = (powers > 0) | (gradient > 0)
-        ridge = 1e-6 * torch.eye(int(free.sum()), dtype=torch.float64)
         step = torch.zeros_like(powers)
-        step[free] = torch.linalg.solve(curvature[free][:, free] + ridge, gradient[free])
+        step[free] = torch.linalg.solve(curvature[free][:, free], gradient[free])
         powers = (powers + step).clamp(0, 3)
         if step.abs().max() < 1e-3:
             break

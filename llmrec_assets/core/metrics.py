@@ -1,8 +1,16 @@
-"""Ranking metrics over the full catalogue, with ties shared fairly.
+"""Ranking metrics of one relevant item among the full catalogue, with ties shared fairly.
 
-A target tied with others gets the mean of the ranks they share, so that a model that scores all
-items alike ranks its target in the middle, not first.
+A target that shares its score with others counts with the mean of the metric over every order of
+them (McSherry & Najork 2008), so that a scorer that finds all items alike scores what a random
+order scores: no more, and no less.
+
+Each target is the only relevant item of its list. Then average precision, whose sum over relevant
+places has one term and whose normaliser is one, is the reciprocal rank: MAP@k is `mrr` at k. And
+recall is the hit rate, and k times the precision.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,43 +18,69 @@ import torch
 CUTS = (5, 10, 20)
 
 
-def ranks(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Rank of each row's target, 1 = best.
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks, 1 = best, that targets may have: a tied one has any of a range alike."""
+
+    first: np.ndarray  # int64 [n]
+    last: np.ndarray  # int64 [n], the same where no other item has the target's score
+
+    def __len__(self) -> int:
+        """How many targets, n."""
+        return len(self.first)
+
+    @classmethod
+    def joined(cls, blocks: Sequence["Ranks"]) -> "Ranks":
+        """The blocks one after the other."""
+        none = [np.zeros(0, dtype=np.int64)]
+        return cls(
+            np.concatenate(none + [block.first for block in blocks]),
+            np.concatenate(none + [block.last for block in blocks]),
+        )
+
+
+def ranks(scores: torch.Tensor, targets: torch.Tensor) -> Ranks:
+    """Ranks of each row's target.
 
     Args:
         scores: [B, V+1], -inf = not a candidate.
         targets: int64 [B], the column of the item that came next.
 
-    Returns:
-        float32 [B], ending in .5 where an even number of items share the target's score.
-
     Raises:
         ValueError: a score is NaN, which would compare as smaller than any target.
     """
-    if scores.isnan().any():
+    if scores.amax(1).isnan().any():  # the maximum of a row with a NaN is NaN
         raise ValueError("scores contain NaN")
-    target_scores = scores.gather(1, targets[:, None])
-    better = (scores > target_scores).sum(1)
-    others_equal = (scores == target_scores).sum(1) - 1
-    return 1.0 + better.float() + others_equal.float() / 2
+    own = scores.gather(1, targets[:, None])
+    better = (scores > own).sum(1, dtype=torch.int32)
+    no_worse = (scores >= own).sum(1, dtype=torch.int32)
+    return Ranks(better.numpy().astype(np.int64) + 1, no_worse.numpy().astype(np.int64))
 
 
-def recall(ranks: np.ndarray, k: int) -> np.ndarray:
-    """1 where the only relevant item is among the first k, [B]; also called hit rate."""
-    return (ranks <= k).astype(np.float64)
+def recall(ranks: Ranks, k: int) -> np.ndarray:
+    """1 where the only relevant item is among the first k, [n]; also called hit rate."""
+    return _expected(ranks, np.ones(k))
 
 
-def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Normalised discounted cumulative gain (Järvelin & Kekäläinen 2002) of one item, [B]."""
-    return np.where(ranks <= k, 1 / np.log2(1 + ranks), 0.0)
+def ndcg(ranks: Ranks, k: int) -> np.ndarray:
+    """Normalised discounted cumulative gain (Järvelin & Kekäläinen 2002) of one item, [n]."""
+    return _expected(ranks, 1 / np.log2(np.arange(2, k + 2)))
 
 
-def mrr(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Reciprocal rank, 0 beyond k, [B]."""
-    return np.where(ranks <= k, 1 / ranks, 0.0)
+def mrr(ranks: Ranks, k: int) -> np.ndarray:
+    """Reciprocal rank, 0 beyond k, [n]; average precision at k is the same."""
+    return _expected(ranks, 1 / np.arange(1, k + 1))
 
 
-def summarise(ranks: np.ndarray) -> dict[str, float]:
+def _expected(ranks: Ranks, gains: np.ndarray) -> np.ndarray:
+    """Mean gain over each range of ranks; `gains` [k] are of ranks 1..k, beyond is none."""
+    k = len(gains)
+    running = np.concatenate([[0.0], np.cumsum(gains)])
+    gained = running[np.minimum(ranks.last, k)] - running[np.minimum(ranks.first - 1, k)]
+    return gained / (ranks.last - ranks.first + 1)
+
+
+def summarise(ranks: Ranks) -> dict[str, float]:
     """Mean recall, NDCG and MRR at every cut; 0 where there is no target at all."""
     measures = {"recall": recall, "ndcg": ndcg, "mrr": mrr}
     return {
@@ -54,22 +88,3 @@ def summarise(ranks: np.ndarray) -> dict[str, float]:
         for name, measure in measures.items()
         for k in CUTS
     }
-
-
-def exposure(shown: np.ndarray, n_items: int) -> np.ndarray:
-    """How often each item stands in the lists `shown` (codes, 0 = none): int64 [V]."""
-    return np.bincount(shown.ravel(), minlength=n_items + 1)[1:]
-
-
-def coverage(exposure: np.ndarray) -> float:
-    """Share of the catalogue that is shown at least once."""
-    return float((exposure > 0).mean()) if len(exposure) else 0.0
-
-
-def gini(exposure: np.ndarray) -> float:
-    """Inequality of exposure: 0 = all items alike, towards 1 = one item takes everything."""
-    total, n = exposure.sum(), len(exposure)
-    if n == 0 or total == 0:
-        return 0.0
-    rank = np.arange(1, n + 1)
-    return float(2 * (rank * np.sort(exposure)).sum() / (n * total) - (n + 1) / n)

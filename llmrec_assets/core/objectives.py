@@ -9,7 +9,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-_BLOCK = 256  # positions a block: their logits over 12,000 items fit a core's cache
+_CELLS = 1 << 22  # logits held at a time
+
+
+def block_rows(n_items: int) -> int:
+    """How many positions' logits over all items are held at a time."""
+    return min(256, max(16, _CELLS // max(n_items, 1)))
 
 
 class _Chunked(torch.autograd.Function):
@@ -31,8 +36,9 @@ class _Chunked(torch.autograd.Function):
         """Loss, with the gradients kept for the backward pass."""
         hidden_grad, items_grad = torch.empty_like(hidden_Nd), torch.zeros_like(items_Vd)
         total = hidden_Nd.new_zeros((), dtype=torch.float64)
-        for start in range(0, len(hidden_Nd), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        rows = block_rows(len(items_Vd))
+        for start in range(0, len(hidden_Nd), rows):
+            block = slice(start, start + rows)
             logits = hidden_Nd[block] @ items_Vd.T
             total += differentiate(logits, targets_N[block, None]) @ weights_N[block].double()
             logits.mul_(weights_N[block, None])

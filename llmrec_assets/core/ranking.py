@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from llmrec_assets.core.metrics import CUTS, coverage, exposure, gini, ranks, summarise
+from llmrec_assets.core.metrics import CUTS, Ranks, ranks, summarise
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
 NEVER = float("-inf")
@@ -36,17 +36,14 @@ class Evaluation:
 
     users: np.ndarray  # int64 [n]
     targets: np.ndarray  # int64 [n], item codes
-    masked_ranks: np.ndarray  # float32 [n], items of the history are no candidates
-    ranks: np.ndarray  # float32 [n], all items are candidates
+    masked_ranks: Ranks  # [n], items of the history are no candidates
+    ranks: Ranks  # [n], all items are candidates
     shown: np.ndarray  # int64 [n, 20], the list without items of the history, 0 = none
-    n_items: int  # V
 
     def summary(self) -> dict[str, float]:
-        """Mean metrics: `masked_*`, unmasked without a prefix, coverage and gini of top 10s."""
-        shown = exposure(self.shown[:, :10], self.n_items)
+        """Mean metrics: `masked_*`, and unmasked without a prefix."""
         masked = {f"masked_{name}": mean for name, mean in summarise(self.masked_ranks).items()}
-        spread = {"coverage_at_10": coverage(shown), "gini_at_10": gini(shown)}
-        return {**masked, **summarise(self.ranks), **spread, "users": float(len(self.users))}
+        return {**masked, **summarise(self.ranks)}
 
 
 @dataclass(frozen=True)
@@ -67,27 +64,24 @@ def evaluate(
     the rounding of matrix products.
     """
     users = np.flatnonzero(targets >= 0)
-    masked, unmasked, shown, n_items = [], [], [], 0
+    masked, unmasked, shown = [], [], [np.zeros((0, max(CUTS)), np.int64)]
     for chosen in np.split(users, range(block, len(users), block)):
         if len(chosen) == 0:
             continue
         ends = targets[chosen]
         logits = scorer.logits(sequences, ends, chosen)
-        n_items = logits.shape[1] - 1
         items = torch.from_numpy(sequences.items[ends].astype(np.int64))
-        unmasked.append(ranks(logits, items).numpy())
+        unmasked.append(ranks(logits, items))
         own = logits.gather(1, items[:, None])
         exclude_seen(logits, sequences, ends, chosen)
         shown.append(best(logits, max(CUTS)).numpy())
-        masked.append(ranks(logits.scatter_(1, items[:, None], own), items).numpy())
-    none, no_list = np.zeros(0, np.float32), np.zeros((0, max(CUTS)), np.int64)
+        masked.append(ranks(logits.scatter_(1, items[:, None], own), items))
     return Evaluation(
         users=users,
         targets=sequences.items[targets[users]].astype(np.int64),
-        masked_ranks=np.concatenate([none, *masked]),
-        ranks=np.concatenate([none, *unmasked]),
-        shown=np.concatenate([no_list, *shown]),
-        n_items=n_items,
+        masked_ranks=Ranks.joined(masked),
+        ranks=Ranks.joined(unmasked),
+        shown=np.concatenate(shown),
     )
 
 
@@ -139,12 +133,20 @@ def best(scores: torch.Tensor, k: int) -> torch.Tensor:
         int64 [B, k], 0 where fewer than k scores are above -inf.
     """
     depth = min(k, scores.shape[1])
-    last = scores.topk(depth, 1).values[:, -1:]
-    # topk alone breaks ties as it likes: take all above the last score, then ties from the left.
-    above, tied = scores > last, scores == last
-    room = depth - above.sum(1, keepdim=True)
-    kept = above | (tied & (tied.cumsum(1, dtype=torch.int32) <= room))
-    codes = kept.nonzero()[:, 1].view(len(scores), depth)
+    found, codes = scores.topk(depth, 1)
+    # topk chooses as it likes among items that tie for the last places.
+    crowded = (scores >= found[:, -1:]).sum(1, dtype=torch.int32) > depth
+    if crowded.any():
+        codes[crowded] = _leftmost(scores[crowded], found[crowded, -1:], depth)
+    codes = codes.sort(dim=1).values
     found, order = scores.gather(1, codes).sort(dim=1, descending=True, stable=True)
     codes = codes.gather(1, order).masked_fill(found == NEVER, 0)
     return torch.nn.functional.pad(codes, (0, k - depth))
+
+
+def _leftmost(scores: torch.Tensor, last: torch.Tensor, k: int) -> torch.Tensor:
+    """The columns of all scores above `last` [B, 1], then of equal ones from the left: [B, k]."""
+    above, tied = scores > last, scores == last
+    room = k - above.sum(1, keepdim=True)
+    kept = above | (tied & (tied.cumsum(1, dtype=torch.int32) <= room))
+    return kept.nonzero()[:, 1].view(len(scores), k)

@@ -1,36 +1,17 @@
-"""Scores of several scorers as a table, and the plots of training and evaluation."""
+"""What a judgement and a training look like: tables to read, and plots."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from llmrec_assets.core.objectives import threshold_items
-from llmrec_assets.core.ranking import Scorer, evaluate
+from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
 from llmrec_assets.core.training import EpochReport
-
-
-def evaluation_rows(
-    protocol: str,
-    scorers: Sequence[tuple[str, str, Scorer]],
-    sequences: Sequences,
-    targets: np.ndarray,
-) -> pd.DataFrame:
-    """Every metric of every scorer (name, role, scorer) on the same targets.
-
-    Returns:
-        Columns protocol, scorer, role, metric, score, users.
-    """
-    rows = []
-    for name, role, scorer in scorers:
-        summary = evaluate(scorer, sequences, targets).summary()
-        users = int(summary.pop("users"))
-        rows += [(protocol, name, role, metric, score, users) for metric, score in summary.items()]
-    columns = ["protocol", "scorer", "role", "metric", "score", "users"]
-    return pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int})
 
 
 def threshold_rows(
@@ -44,8 +25,9 @@ def threshold_rows(
     """How a network trained with a sigmoid per item does as a filter instead of a ranking.
 
     Returns:
-        Columns as `evaluation_rows`, and for each threshold two metrics: `items_above_t`, the mean
-        number of items that reach it, and `recall_above_t`, the share of targets among them.
+        Columns as the rows of a `Judgement`, and for each threshold two metrics: `items_above_t`,
+        the mean number of items that reach it, and `recall_above_t`, the share of targets among
+        them.
     """
     users = np.flatnonzero(targets >= 0)
     counts, found = np.zeros(len(thresholds)), np.zeros(len(thresholds))
@@ -80,16 +62,45 @@ def learning_curve_plot(curve: Sequence[EpochReport]) -> Figure:
     return figure
 
 
-def evaluation_plot(rows: pd.DataFrame) -> Figure:
-    """Masked NDCG@10 and Recall@10 of every scorer, a panel for each protocol."""
+def score_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every metric of every scorer, a line for each."""
+    table = rows.pivot(index=["protocol", "scorer"], columns="metric", values="score")
+    return table.round(4).reset_index()
+
+
+def slice_table(slices: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One metric by slice, a column for each scorer."""
+    keys = ["protocol", "dimension", "position", "slice", "users"]
+    table = slices.pivot(index=keys, columns="scorer", values=metric)
+    return table.round(4).reset_index().drop(columns="position")
+
+
+def evaluation_plot(rows: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
+    """Masked NDCG@10 and Recall@10 of every scorer, and what the challenger has more of them.
+
+    A column of panels for each protocol; the lower panel shows the intervals.
+    """
     protocols = sorted(rows["protocol"].unique(), reverse=True)
-    figure = Figure(figsize=(4.5 * len(protocols), 3.2), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(protocols), sharey=True))
-    for panel, protocol in zip(panels, protocols, strict=True):
+    figure = Figure(figsize=(5.5 * len(protocols), 6), layout="constrained")
+    panels = figure.subplots(2, len(protocols), squeeze=False, sharex="row")
+    for (bars, whiskers), protocol in zip(panels.T, protocols, strict=True):
         table = rows[rows["protocol"] == protocol].pivot(
             index="scorer", columns="metric", values="score"
         )
         shown = table[["masked_ndcg_at_10", "masked_recall_at_10"]]
-        shown.plot.bar(ax=panel, rot=15, legend=panel is panels[0])
-        panel.set(xlabel="", title=protocol.replace("_", " "))
+        shown.plot.barh(ax=bars, legend=protocol == protocols[0])
+        bars.set(ylabel="", title=protocol.replace("_", " "))
+        _draw_intervals(whiskers, intervals[intervals["protocol"] == protocol])
     return figure
+
+
+def _draw_intervals(panel: Axes, intervals: pd.DataFrame) -> None:
+    """A line from lower to upper for every scorer and metric; zero means no difference."""
+    scorers = sorted(intervals["scorer"].unique())
+    for place, (metric, own) in enumerate(intervals.groupby("metric")):
+        heights = [scorers.index(scorer) + 0.2 * place for scorer in own["scorer"]]
+        panel.hlines(heights, own["lower"], own["upper"], color=f"C{place}")
+        panel.plot(own["difference"], heights, ".", color=f"C{place}", label=metric)
+    panel.axvline(0, color="tab:gray", linewidth=0.8)
+    panel.set_yticks(range(len(scorers)), scorers)
+    panel.set(xlabel="challenger less scorer, with 95 % intervals over users")

@@ -2,12 +2,16 @@
 
 import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import duckdb
 import pandas as pd
 
 from llmrec_assets.core.gate import Decision
 from llmrec_assets.sql.tables import Column, Table
+
+if TYPE_CHECKING:
+    from llmrec_assets.core.judging import Judgement
 
 SCHEMA = "s5_model"
 FUSED = "s4_features.fused_features"
@@ -32,18 +36,64 @@ TEMPORAL_MODEL = Table(
     primary_key=("model_version",),
 )  # fmt: skip
 
+WHO = (
+    Column("model_version", "varchar", "The challenger this evaluation was made for.",
+           (f"{SCHEMA}.temporal_model.model_version",)),
+    Column("protocol", "varchar", "leave_one_out or global_time."),
+    Column("scorer", "varchar", "A model version or the name of a baseline."),
+    Column("role", "varchar", "challenger, champion, baseline, or part of the challenger."),
+)  # fmt: skip
+
 MODEL_EVALUATION = Table(
     SCHEMA,
     "model_evaluation",
     (
-        Column("model_version", "varchar", "The challenger this evaluation was made for.",
-               (f"{SCHEMA}.temporal_model.model_version",)),
-        Column("protocol", "varchar", "leave_one_out or global_time."),
-        Column("scorer", "varchar", "A model version or the name of a baseline."),
-        Column("role", "varchar", "challenger, champion, baseline, or part of the challenger."),
-        Column("metric", "varchar", "Such as ndcg_at_10; masked_: items of the history are no"
-               " candidates. All items are ranked."),
+        *WHO,
+        Column("metric", "varchar", "Of the target's rank among all items: recall (hit rate), ndcg"
+               " and mrr, which with one target is MAP; masked_: items of the history are no"
+               " candidates; a tied target counts with the mean over every order of the tied. Of"
+               " the lists without items of the history: coverage and gini of the exposure;"
+               " novelty, mean -log2 of an item's share of the training events; popularity, mean"
+               " training events of an item; popularity_lift, that over the same of the users'"
+               " histories, less one; diversity, mean 1 - cosine of the text embeddings over the"
+               " pairs of a list, absent without texts."),
         Column("score", "double", "Mean over the users."),
+        Column("users", "bigint", "Users with a target."),
+    ),
+    primary_key=("model_version", "protocol", "scorer", "metric"),
+)  # fmt: skip
+
+MODEL_EVALUATION_SLICES = Table(
+    SCHEMA,
+    "model_evaluation_slices",
+    (
+        *WHO,
+        Column("dimension", "varchar", "history_length: events before the target;"
+               " target_popularity: by training events; target_behavior; same_day: target and the"
+               " event before it on one day, UTC, absent where time is relative."),
+        Column("slice", "varchar", "Of target_popularity: head, the most popular items with a fifth"
+               " of the training events; tail, the least popular with another; middle; cold, never"
+               " trained on."),
+        Column("position", "integer", "Place of the slice in its dimension, from 0."),
+        Column("masked_ndcg_at_10", "double", "Mean over the users of the slice."),
+        Column("masked_recall_at_10", "double", "Mean over the users of the slice."),
+        Column("users", "bigint", "Users of the slice; one without any has no row."),
+    ),
+    primary_key=("model_version", "protocol", "scorer", "dimension", "slice"),
+)  # fmt: skip
+
+MODEL_EVALUATION_INTERVALS = Table(
+    SCHEMA,
+    "model_evaluation_intervals",
+    (
+        *WHO,
+        Column("metric", "varchar", "masked_ndcg_at_10 or masked_recall_at_10."),
+        Column("difference", "double", "Mean of the challenger less that of the scorer."),
+        Column("lower", "double", "2.5th percentile of the difference over the resamples."),
+        Column("upper", "double", "97.5th percentile. Each interval is one of 95 %, uncorrected"
+               " for how many there are."),
+        Column("resamples", "integer", "Times that users were drawn anew with replacement, all"
+               " scorers' scores of a user together."),
         Column("users", "bigint", "Users with a target."),
     ),
     primary_key=("model_version", "protocol", "scorer", "metric"),
@@ -82,20 +132,12 @@ def newest_training(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
 
 
 def record_evaluation(
-    connection: duckdb.DuckDBPyConnection, version: str, rows: pd.DataFrame
+    connection: duckdb.DuckDBPyConnection, version: str, judgement: "Judgement"
 ) -> None:
-    """Make `rows` the evaluation of one challenger; columns as the table's but model_version."""
-    MODEL_EVALUATION.create(connection)
-    connection.execute(
-        f"delete from {MODEL_EVALUATION.full_name} where model_version = ?", [version]
-    )
-    connection.register("evaluated", rows)
-    connection.execute(
-        f"insert into {MODEL_EVALUATION.full_name} by name"
-        " (select ? as model_version, * from evaluated)",
-        [version],
-    )
-    connection.unregister("evaluated")
+    """Make `judgement` the evaluation of one challenger, in place of an earlier one."""
+    _replace_version(connection, MODEL_EVALUATION, version, judgement.rows)
+    _replace_version(connection, MODEL_EVALUATION_SLICES, version, judgement.slices)
+    _replace_version(connection, MODEL_EVALUATION_INTERVALS, version, judgement.intervals)
 
 
 def evaluation_of(connection: duckdb.DuckDBPyConnection, version: str) -> pd.DataFrame:
@@ -122,6 +164,17 @@ def newest_decision(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
         LookupError: nothing was judged here yet.
     """
     return _newest(connection, CHAMPION_MODEL, "decided_at")
+
+
+def _replace_version(
+    connection: duckdb.DuckDBPyConnection, table: Table, version: str, rows: pd.DataFrame
+) -> None:
+    """Make `rows` all that the table has of a version; columns as the table's but the version."""
+    table.create(connection)
+    connection.execute(f"delete from {table.full_name} where model_version = ?", [version])
+    connection.register("evaluated", rows)
+    table.insert(connection, "select ? as model_version, * from evaluated", [version])
+    connection.unregister("evaluated")
 
 
 def _insert(

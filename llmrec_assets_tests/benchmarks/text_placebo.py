@@ -6,41 +6,19 @@ FOLDER holds events.csv and items.csv. Steps take the text of their item, so tha
 in nothing but which item a text belongs to.
 """
 
-import shutil
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
 
-from llmrec_assets.assets import model_steps
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.training import fit
-from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
-from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.training_data import TrainingData
-
-
-def prepared(layout: Layout, folder: Path) -> TrainingData:
-    """Materialise everything up to the fused features; the data of the evaluation fit."""
-    for source, target in (("events", layout.landing_events), ("items", layout.landing_items)):
-        target.mkdir(parents=True)
-        shutil.copy(folder / f"{source}.csv", target)
-    resources = resources_of(layout)
-    selection = dg.AssetSelection.assets("fused_features").upstream()
-    job = dg.define_asset_job("prepare", selection)
-    prepare = dg.Definitions(
-        assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
-    )
-    assert prepare.resolve_job_def("prepare").execute_in_process().success
-    inputs = model_steps.read_inputs(
-        resources["warehouse"], resources["arrays"], "z-score", ("evaluation",)
-    )
-    return inputs.data["evaluation"]
+from llmrec_assets_tests.benchmarks.preparation import prepared
 
 
 def with_item_texts(data: TrainingData, shuffle: np.random.Generator | None) -> TrainingData:

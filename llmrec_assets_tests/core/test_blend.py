@@ -44,7 +44,8 @@ def test_the_powers_are_the_best_there_are():
             blended = torch.tensordot(torch.tensor(powers), scored, dims=1).log_softmax(1)
             items = torch.from_numpy(sequences.items[targets[chosen]].astype(np.int64)) - 1
             total -= float(blended[torch.arange(len(items)), items].sum())
-        return total
+        doubt = 10 / 2 * sum((power - 1 / 2) ** 2 for power in powers)
+        return total + doubt
 
     best = loss(powers)
     for change in ([0.05, 0], [-0.05, 0], [0, 0.05], [0, -0.05]):

@@ -1,43 +1,113 @@
+"""The metrics against their definitions, written out slowly, and against scikit-learn."""
+
+from itertools import pairwise, permutations
+from math import log2
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import ndcg_score
 
-from llmrec_assets.core.metrics import coverage, exposure, gini, mrr, ndcg, ranks, recall
+from llmrec_assets.core.metrics import CUTS, Ranks, mrr, ndcg, ranks, recall, summarise
 
 
-def test_metrics_equal_an_independent_oracle():
-    torch.manual_seed(0)
-    scores = torch.randn(200, 40)
-    targets = torch.randint(0, 40, (200,))
-    rank = ranks(scores, targets).numpy()
-    relevance = np.eye(40)[targets.numpy()]
-    order = (-scores).argsort(1).numpy()
-    place = np.array([o.tolist().index(t) + 1 for o, t in zip(order, targets, strict=True)])
-    for k in (5, 10, 20):
-        assert ndcg(rank, k).mean() == pytest.approx(ndcg_score(relevance, scores.numpy(), k=k))
-        assert recall(rank, k).mean() == pytest.approx(np.mean(place <= k))
-        assert mrr(rank, k).mean() == pytest.approx(np.mean(np.where(place <= k, 1 / place, 0)))
+def lists_of(scores, target):
+    """Every list that the scores allow: a bool for each place, whether the target stands there."""
+    better = sum(score > scores[target] for score in scores)
+    tied = sum(score == scores[target] for score in scores)
+    for place in range(better, better + tied):
+        yield [index == place for index in range(len(scores))]
 
 
-def test_a_constant_score_ranks_in_the_middle():
-    assert ranks(torch.zeros(1, 101), torch.tensor([7])).item() == 51
+def precision(relevant, k):
+    return sum(relevant[:k]) / k
+
+
+def average_precision(relevant, k):
+    hits = [precision(relevant, i + 1) for i in range(k) if i < len(relevant) and relevant[i]]
+    return sum(hits) / min(k, sum(relevant))
+
+
+def reciprocal_rank(relevant, k):
+    return next((1 / (i + 1) for i, hit in enumerate(relevant[:k]) if hit), 0.0)
+
+
+def normalised_gain(relevant, k):
+    def gain(places):
+        return sum(hit / log2(i + 2) for i, hit in enumerate(places[:k]))
+
+    return gain(relevant) / gain(sorted(relevant, reverse=True))
+
+
+def hit(relevant, k):
+    return sum(relevant[:k]) / sum(relevant)
+
+
+ORACLES = [
+    (recall, hit),
+    (ndcg, normalised_gain),
+    (mrr, reciprocal_rank),
+    (mrr, average_precision),  # with one target they are one
+    (lambda r, k: recall(r, k) / k, precision),
+]
+
+
+@pytest.mark.parametrize(("measure", "oracle"), ORACLES)
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("k", [1, *CUTS])
+def test_metrics_are_means_of_their_definitions_over_all_orders_of_the_tied(
+    measure, oracle, ties, k
+):
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 8, (200, 40)) if ties else rng.normal(size=(200, 40))
+    targets = rng.integers(0, 40, 200)
+    expected = [
+        np.mean([oracle(order, k) for order in lists_of(row, target)])
+        for row, target in zip(scores.tolist(), targets.tolist(), strict=True)
+    ]
+    found = measure(ranks(torch.tensor(scores), torch.from_numpy(targets)), k)
+    assert found.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", CUTS)
+def test_ndcg_equals_that_of_scikit_learn_also_where_scores_tie(k):
+    rng = np.random.default_rng(1)
+    scores, targets = rng.integers(0, 12, (300, 40)), rng.integers(0, 40, 300)
+    found = ndcg(ranks(torch.from_numpy(scores), torch.from_numpy(targets)), k)
+    assert found.mean() == pytest.approx(ndcg_score(np.eye(40)[targets], scores, k=k))
+
+
+def test_shuffling_the_tied_gives_the_same_on_average():
+    scores, target = [2, 1, 2, 3, 2, 0], 2
+    orders = [
+        [index == target for index in order]
+        for order in permutations(range(6))
+        if all(scores[a] >= scores[b] for a, b in pairwise(order))
+    ]
+    found = ranks(torch.tensor([scores]), torch.tensor([target]))
+    for k in (1, 2, 3):
+        expected = np.mean([normalised_gain(order, k) for order in orders])
+        assert ndcg(found, k)[0] == pytest.approx(expected)
+
+
+def test_a_constant_score_earns_what_a_random_order_earns():
+    found = ranks(torch.zeros(1, 101), torch.tensor([7]))
+    assert (found.first.item(), found.last.item()) == (1, 101)
+    assert recall(found, 10)[0] == pytest.approx(10 / 101)
+    assert mrr(found, 5)[0] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5) / 101)
 
 
 def test_items_that_are_no_candidates_do_not_count():
     scores = torch.tensor([[float("-inf"), 3.0, float("-inf"), 1.0]])
-    assert ranks(scores, torch.tensor([3])).item() == 2
+    found = ranks(scores, torch.tensor([3]))
+    assert (found.first.item(), found.last.item()) == (2, 2)
 
 
-def test_nan_is_refused():
+@pytest.mark.parametrize("row", [[1.0, float("nan")], [float("nan"), float("inf")]])
+def test_nan_is_refused(row):
     with pytest.raises(ValueError, match="NaN"):
-        ranks(torch.tensor([[1.0, float("nan")]]), torch.tensor([0]))
+        ranks(torch.tensor([[1.0, 2.0], row]), torch.tensor([0, 0]))
 
 
-def test_exposure_coverage_and_gini():
-    shown = exposure(np.array([[1, 2], [1, 0]]), n_items=4)
-    assert shown.tolist() == [2, 1, 0, 0]
-    assert coverage(shown) == 0.5
-    assert gini(np.array([3, 3, 3])) == pytest.approx(0)
-    assert gini(np.array([0, 0, 0, 8])) == pytest.approx(0.75)
-    assert gini(np.zeros(3)) == 0
+def test_no_targets_give_zeros():
+    assert set(summarise(Ranks.joined([])).values()) == {0.0}

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from llmrec_assets.core.networks.model import NextItemModel
@@ -20,25 +21,28 @@ class Fixed:
         return self.scores.repeat(len(users), 1)
 
 
-def test_a_constant_scorer_does_not_win():
+def test_a_constant_scorer_earns_what_a_random_order_earns():
     evaluation = evaluate(Fixed(*[0.0] * 50), sequences_of([[1, 2, 3], [4, 5]]), np.array([2, 4]))
-    assert evaluation.ranks.tolist() == [25.5, 25.5]
-    assert evaluation.summary()["ndcg_at_20"] == 0
+    assert evaluation.ranks.first.tolist() == [1, 1]
+    assert evaluation.ranks.last.tolist() == [50, 50]
+    assert evaluation.masked_ranks.last.tolist() == [48, 49]
+    assert evaluation.summary()["recall_at_20"] == pytest.approx(20 / 50)
 
 
 def test_masking_takes_the_history_off_the_candidates_but_not_the_target():
     users = sequences_of([[3, 2, 1], [3, 3], [3]])
     evaluation = evaluate(Fixed(1, 2, 3), users, np.array([2, 4, -1]))
     assert evaluation.users.tolist() == [0, 1]
-    assert evaluation.ranks.tolist() == [3, 1]
-    assert evaluation.masked_ranks.tolist() == [1, 1]
+    assert evaluation.ranks.first.tolist() == evaluation.ranks.last.tolist() == [3, 1]
+    assert evaluation.masked_ranks.last.tolist() == [1, 1]
     assert evaluation.shown[:, :3].tolist() == [[1, 0, 0], [2, 1, 0]]
 
 
 def test_nobody_to_evaluate_gives_zeros():
-    summary = evaluate(Fixed(1, 2), sequences_of([[1]]), np.array([-1])).summary()
-    assert summary["users"] == 0
-    assert summary["masked_ndcg_at_10"] == 0
+    evaluation = evaluate(Fixed(1, 2), sequences_of([[1]]), np.array([-1]))
+    assert len(evaluation.ranks) == 0
+    assert evaluation.shown.shape == (0, 20)
+    assert evaluation.summary()["masked_ndcg_at_10"] == 0
 
 
 def test_evaluation_does_not_depend_on_the_block():
@@ -46,8 +50,9 @@ def test_evaluation_does_not_depend_on_the_block():
     split = leave_one_out(sequences)
     scorer = NetworkScorer(fit(sequences, catalogue(30), small(), split.train_end).model)
     one, many = (evaluate(scorer, sequences, split.test, block) for block in (1, 64))
-    assert np.array_equal(one.ranks, many.ranks)
-    assert np.array_equal(one.masked_ranks, many.masked_ranks)
+    for a, b in ((one.ranks, many.ranks), (one.masked_ranks, many.masked_ranks)):
+        assert np.array_equal(a.first, b.first)
+        assert np.array_equal(a.last, b.last)
     assert np.array_equal(one.shown, many.shown)
 
 
@@ -68,6 +73,17 @@ def test_ties_go_to_the_lower_code_also_at_the_end_of_the_list():
     scores = torch.tensor([[float("-inf"), 1.0, 5.0, 1.0, 1.0, 5.0]])
     assert best(scores, 4).tolist() == [[2, 5, 1, 3]]
     assert best(scores, 9).tolist() == [[2, 5, 1, 3, 4, 0, 0, 0, 0]]
+
+
+def test_lists_equal_a_stable_sort_whatever_ties():
+    torch.manual_seed(0)
+    scores = torch.randint(0, 30, (500, 41)).float()
+    scores[torch.rand(500, 41) < torch.rand(500, 1)] = float("-inf")
+    scores[:, 0] = float("-inf")
+    found, order = scores.sort(dim=1, descending=True, stable=True)
+    expected = order.masked_fill(found == float("-inf"), 0)
+    for k in (1, 7, 41):
+        assert torch.equal(best(scores, k), expected[:, :k])
 
 
 def test_an_empty_history_is_ranked_by_popularity():

@@ -7,7 +7,7 @@ import torch
 
 from llmrec_assets.core.batches import batch_of
 from llmrec_assets.core.config import ModelConfig
-from llmrec_assets.core.memory import estimate_memory
+from llmrec_assets.core.memory import TooLittleMemory, estimate_memory, require_memory
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import evaluate
@@ -167,7 +167,17 @@ def test_memory_grows_with_what_is_trained():
     sequences = cycles()
     little = estimate_memory(small(), sequences, catalogue(6))
     assert estimate_memory(small(), sequences, catalogue(60_000)) > little + 60_000 * 16 * 4
-    assert estimate_memory(small(batch_events=4096), sequences, catalogue(6)) > little
+    assert estimate_memory(small(batch_events=1 << 16), sequences, catalogue(6)) > little
+
+
+def test_too_little_memory_is_told_with_settings_that_fit():
+    sequences, items = cycles(), catalogue(60_000)
+    needed = estimate_memory(small(width=64), sequences, items)
+    assert require_memory(small(width=64), sequences, items, needed) == needed
+    with pytest.raises(TooLittleMemory, match=r"60000 items .* it would fit with .*width=32"):
+        require_memory(small(width=64), sequences, items, needed - 10_000_000)
+    with pytest.raises(TooLittleMemory, match="no smaller setting fits"):
+        require_memory(small(), sequences, items, 1000)
 
 
 def test_the_heavier_of_two_next_steps_is_expected():

@@ -1,0 +1,131 @@
+"""Several scorers judged on the same targets: scores, slices and how sure the differences are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from llmrec_assets.core import slices
+from llmrec_assets.core.beyond_accuracy import list_measures
+from llmrec_assets.core.intervals import RESAMPLES, mean_intervals
+from llmrec_assets.core.metrics import ndcg, recall
+from llmrec_assets.core.ranking import Evaluation, Scorer, evaluate
+from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+from llmrec_assets.core.splits import Split
+
+CUT = 10  # of what is told by slice and with an interval, and of the lists that are described
+WHO = ["protocol", "scorer", "role"]
+
+
+class Data(Protocol):
+    """What targets and items are told by."""
+
+    @property
+    def sequences(self) -> Sequences:
+        """All events."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """All items."""
+        ...
+
+    @property
+    def behaviors(self) -> Sequence[str]:
+        """Names; code c is at c - 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Three tables, each with the columns protocol, scorer and role first."""
+
+    rows: pd.DataFrame  # metric, score, users
+    slices: pd.DataFrame  # dimension, slice, position, masked NDCG@10 and Recall@10, users
+    intervals: pd.DataFrame  # metric, difference (challenger less scorer), lower, upper, …, users
+
+    @classmethod
+    def joined(cls, parts: Sequence["Judgement"], rows: Sequence[pd.DataFrame] = ()) -> "Judgement":
+        """The parts one after the other, with further rows."""
+        return cls(
+            pd.concat([part.rows for part in parts] + list(rows), ignore_index=True),
+            pd.concat([part.slices for part in parts], ignore_index=True),
+            pd.concat([part.intervals for part in parts], ignore_index=True),
+        )
+
+
+def judge(
+    protocol: str, scorers: Sequence[tuple[str, str, Scorer]], data: Data, split: Split
+) -> Judgement:
+    """Judge every scorer (name, role, scorer) on the targets of `split.test`.
+
+    Each is asked once for each user. Popularity is counted in the events before `train_end`.
+    """
+    sequences = data.sequences
+    users = np.flatnonzero(split.test >= 0)
+    counts = training_counts(sequences, data.catalogue.n_items, split.train_end)
+    histories = history_popularity(sequences, split.test[users], users, counts)
+    cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
+    gains, rows, sliced = [], [], []
+    for name, role, scorer in scorers:
+        evaluation = evaluate(scorer, sequences, split.test)
+        lists = evaluation.shown[:, :CUT]
+        measured = evaluation.summary() | list_measures(lists, histories, counts, data.catalogue)
+        rows += [(protocol, name, role, *pair, len(users)) for pair in measured.items()]
+        gains.append(_gains(evaluation))
+        sliced.append(_labelled(slices.slice_means(cuts, gains[-1]), protocol, name, role))
+    columns = [*WHO, "metric", "score", "users"]
+    return Judgement(
+        pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int}),
+        pd.concat(sliced, ignore_index=True),
+        _intervals(protocol, [(name, role) for name, role, _ in scorers], gains),
+    )
+
+
+def training_counts(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
+    """Events of each item before `train_end` (int64 [U]), int64 [V+1]."""
+    positions, _ = flat_rows(sequences.starts, train_end)
+    return np.bincount(sequences.items[positions], minlength=n_items + 1)
+
+
+def history_popularity(
+    sequences: Sequences, targets: np.ndarray, users: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Mean training events of the items of each history before its target, float64 [n]."""
+    running = np.concatenate([[0], np.cumsum(counts[sequences.items])])
+    starts = sequences.starts[users]
+    return (running[targets] - running[starts]) / np.maximum(targets - starts, 1)
+
+
+def _gains(evaluation: Evaluation) -> pd.DataFrame:
+    """What each user adds to the two metrics that decide, n rows."""
+    return pd.DataFrame(
+        {
+            f"masked_ndcg_at_{CUT}": ndcg(evaluation.masked_ranks, CUT),
+            f"masked_recall_at_{CUT}": recall(evaluation.masked_ranks, CUT),
+        }
+    )
+
+
+def _intervals(
+    protocol: str, named: Sequence[tuple[str, str]], gains: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    """Intervals of the challenger's gains less every other scorer's; none without a challenger."""
+    own = next((g for (_, role), g in zip(named, gains, strict=True) if role == "challenger"), None)
+    others = [(who, g) for who, g in zip(named, gains, strict=True) if g is not own]
+    rows = []
+    if own is not None and not own.empty and others:
+        differences = np.hstack([own - other for _, other in others])
+        labels = [(protocol, *who, metric) for who, other in others for metric in other.columns]
+        found = zip(labels, mean_intervals(differences), strict=True)
+        rows = [(*label, *interval, RESAMPLES, len(own)) for label, interval in found]
+    columns = ["difference", "lower", "upper", "resamples", "users"]
+    kinds = dict.fromkeys(columns[:3], float) | dict.fromkeys(columns[3:], int)
+    return pd.DataFrame(rows, columns=[*WHO, "metric", *columns]).astype(kinds)
+
+
+def _labelled(frame: pd.DataFrame, protocol: str, name: str, role: str) -> pd.DataFrame:
+    own = dict(zip(WHO, (protocol, name, role), strict=True))
+    return frame.assign(**own)[[*WHO, *frame.columns]]

@@ -1,0 +1,63 @@
+"""The evaluation through the whole graph: what is stored and what is shown."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql.s5_model import MODEL_EVALUATION_INTERVALS, MODEL_EVALUATION_SLICES
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+def write(root):
+    """25 users go round 12 items, some within a day."""
+    events = ["user_id,item_id,timestamp,behavior"]
+    for user in range(25):
+        for step in range(3 + user % 6):
+            at = START + timedelta(hours=user + (1 + user % 2 * 30) * step)
+            item, behavior = (5 * user + step) % 12, "buy" if step % 2 else "browse"
+            events.append(f"u{user},i{item},{at.isoformat()},{behavior}")
+    items = [f"i{item},thing {item % 4} of kind {item % 3}" for item in range(12)]
+    (root.landing_events / "events.csv").write_text("\n".join(events))
+    (root.landing_items / "items.csv").write_text("\n".join(["item_id,title", *items]))
+
+
+@pytest.fixture
+def evaluated(root, run_job):
+    write(root)
+    result = run_job(config={"temporal_model": {"max_epochs": 2}})
+    shown = result.asset_materializations_for_node("model_evaluation")[0].metadata
+    return resources_of(root)["warehouse"], shown
+
+
+def test_an_evaluation_tells_slices_and_intervals_under_both_protocols(evaluated):
+    warehouse, shown = evaluated
+    rows = warehouse.read("select * from s5_model.model_evaluation")
+    slices = warehouse.read(f"select * from {MODEL_EVALUATION_SLICES.full_name}")
+    intervals = warehouse.read(f"select * from {MODEL_EVALUATION_INTERVALS.full_name}")
+    protocols = {"leave_one_out", "global_time"}
+    assert set(rows["protocol"]) == set(slices["protocol"]) == set(intervals["protocol"])
+    assert set(rows["protocol"]) == protocols
+    assert {"novelty_at_10", "diversity_at_10", "popularity_lift_at_10"} <= set(rows["metric"])
+    assert set(slices["scorer"]) == set(rows["scorer"])
+    compared = rows.loc[rows["role"] != "challenger", ["protocol", "scorer"]].drop_duplicates()
+    assert len(intervals) == 2 * len(compared)
+    assert (intervals["lower"] <= intervals["difference"]).all()
+    assert (intervals["difference"] <= intervals["upper"]).all()
+    assert set(slices.loc[slices["dimension"] == "same_day", "slice"]) <= {"yes", "no"}
+    assert set(slices.loc[slices["dimension"] == "target_behavior", "slice"]) == {"browse", "buy"}
+    for name in ("scores", "challenger_less_others", "masked_ndcg_at_10_by_slice", "plot"):
+        assert shown[name].value
+
+
+def test_relative_times_have_no_days(root, run_job):
+    rows = [f"u{user},i{(user + step) % 5},{step},buy" for user in range(9) for step in range(4)]
+    text = "\n".join(["user_id,item_id,timestamp,behavior", *rows])
+    (root.landing_events / "events.csv").write_text(text)
+    run_job(config={"temporal_model": {"max_epochs": 1}})
+    warehouse = resources_of(root)["warehouse"]
+    slices = warehouse.read(f"select distinct dimension from {MODEL_EVALUATION_SLICES.full_name}")
+    assert set(slices["dimension"]) == {"history_length", "target_popularity", "target_behavior"}
+    metrics = warehouse.read("select distinct metric from s5_model.model_evaluation")
+    assert "diversity_at_10" not in set(metrics["metric"])

@@ -1,0 +1,36 @@
+"""What the benchmarks share: a data set brought to fused features in a store of its own."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+
+from llmrec_assets.assets import model_steps
+from llmrec_assets.definitions import defs
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql.training_data import TrainingData
+
+
+def prepared(
+    layout: Layout, folder: Path, events: str = "events.csv", k_core: int = 0
+) -> TrainingData:
+    """Materialise everything up to the fused features; the data of the evaluation fit.
+
+    `folder` holds items.csv and the file named `events`.
+    """
+    for source, target in ((events, layout.landing_events), ("items.csv", layout.landing_items)):
+        target.mkdir(parents=True)
+        shutil.copy(folder / source, target)
+    resources = resources_of(layout)
+    selection = dg.AssetSelection.assets("fused_features").upstream()
+    job = dg.define_asset_job("prepare", selection)
+    prepare = dg.Definitions(
+        assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
+    )
+    config = {"ops": {"clean_events": {"config": {"k_core": k_core}}}}
+    assert prepare.resolve_job_def("prepare").execute_in_process(run_config=config).success
+    inputs = model_steps.read_inputs(
+        resources["warehouse"], resources["arrays"], "z-score", ("evaluation",)
+    )
+    return inputs.data["evaluation"]

@@ -1,0 +1,144 @@
+"""Scorers judged together: what is told of each, and that a judgement hangs on no block."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from llmrec_assets.core import judging
+from llmrec_assets.core.judging import Judgement, judge
+from llmrec_assets.core.ranking import evaluate
+from llmrec_assets.core.sequences import Catalogue, Sequences
+from llmrec_assets.core.splits import leave_one_out
+from llmrec_assets_tests.core.examples import catalogue, sequences_of
+
+
+@dataclass
+class Shop:
+    sequences: Sequences
+    catalogue: Catalogue
+    behaviors: list[str]
+
+
+class Remembered:
+    """Scores that are the same for a user each time, and counts how often it is asked."""
+
+    def __init__(self, scores: torch.Tensor) -> None:
+        self.scores, self.asked = scores, 0
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        self.asked += len(users)
+        padding = torch.full((len(users), 1), float("-inf"))
+        return torch.cat([padding, self.scores[users]], 1)
+
+
+def shop(n_users=90, n_items=40, text=True):
+    rng = np.random.default_rng(2)
+    users = [rng.integers(1, n_items + 1, rng.integers(1, 30)).tolist() for _ in range(n_users)]
+    return Shop(sequences_of(users), catalogue(n_items, text=text), ["buy"])
+
+
+def scorers(data, clever=0.0):
+    """A random scorer, a constant one, and a challenger that knows some of the targets."""
+    torch.manual_seed(0)
+    shape = (data.sequences.n_users, data.catalogue.n_items)
+    noise = torch.randn(shape)
+    split = leave_one_out(data.sequences)
+    users = np.flatnonzero(split.test >= 0)
+    better = noise.clone()
+    better[users, data.sequences.items[split.test[users]] - 1] += clever
+    return [
+        ("noise", "baseline", Remembered(noise)),
+        ("gru-1", "challenger", Remembered(better)),
+        ("constant", "baseline", Remembered(torch.zeros(shape))),
+    ]
+
+
+def test_a_judgement_is_equal_for_any_block(monkeypatch):
+    data = shop()
+    split = leave_one_out(data.sequences)
+    whole = judge("leave_one_out", scorers(data, 1.0), data, split)
+    for block in (1, 7):
+        monkeypatch.setattr(judging, "evaluate", partial(evaluate, block=block))
+        parts = judge("leave_one_out", scorers(data, 1.0), data, split)
+        for one, other in zip(vars(whole).values(), vars(parts).values(), strict=True):
+            pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_every_scorer_is_asked_once_for_each_user_and_told_everything():
+    data = shop()
+    split = leave_one_out(data.sequences)
+    judged = scorers(data)
+    found = judge("leave_one_out", judged, data, split)
+    users = int((split.test >= 0).sum())
+    assert [scorer.asked for _, _, scorer in judged] == [users] * 3
+    told = found.rows.groupby("scorer")["metric"].agg(set)
+    assert told["noise"] == told["constant"] == told["gru-1"]
+    assert {"mrr_at_20", "masked_ndcg_at_5", "novelty_at_10", "diversity_at_10"} <= told["noise"]
+    assert set(found.rows["users"]) == {users}
+    assert found.rows["score"].notna().all()
+
+
+def test_slices_of_a_dimension_add_up_to_the_whole():
+    data = shop()
+    found = judge("leave_one_out", scorers(data, 1.0), data, leave_one_out(data.sequences))
+    whole = found.rows.set_index(["scorer", "metric"])["score"]
+    for (scorer, _), own in found.slices.groupby(["scorer", "dimension"]):
+        for metric in ("masked_ndcg_at_10", "masked_recall_at_10"):
+            mean = (own[metric] * own["users"]).sum() / own["users"].sum()
+            assert mean == pytest.approx(whole[scorer, metric])
+    assert set(found.slices["dimension"]) == {
+        "history_length",
+        "target_popularity",
+        "target_behavior",
+        "same_day",
+    }
+
+
+def test_intervals_compare_the_challenger_with_every_other():
+    data = shop()
+    split = leave_one_out(data.sequences)
+    found = judge("leave_one_out", scorers(data, 3.0), data, split)
+    scores = found.rows.set_index(["scorer", "metric"])["score"]
+    assert found.intervals["scorer"].tolist() == ["noise", "noise", "constant", "constant"]
+    for row in found.intervals.itertuples():
+        lead = scores["gru-1", row.metric] - scores[row.scorer, row.metric]
+        assert row.difference == pytest.approx(lead)
+        assert 0 < row.lower < row.difference < row.upper
+    alike = judge("leave_one_out", scorers(data), data, split).intervals
+    assert (alike.loc[alike["scorer"] == "noise", ["lower", "upper"]] == 0).all(axis=None)
+
+
+def test_a_constant_score_earns_the_share_of_a_random_list():
+    data = shop(n_users=400)
+    sequences, split = data.sequences, leave_one_out(data.sequences)
+    found = judge("leave_one_out", scorers(data)[2:], data, split)
+    unseen = [
+        data.catalogue.n_items
+        - len(set(sequences.items[start:target].tolist()) - {sequences.items[target]})
+        for start, target in zip(sequences.starts, split.test, strict=True)
+        if target >= 0
+    ]
+    scores = found.rows.set_index("metric")["score"]
+    assert scores["recall_at_10"] == pytest.approx(10 / 40)
+    expected = np.mean([min(1.0, 10 / candidates) for candidates in unseen])
+    assert scores["masked_recall_at_10"] == pytest.approx(expected)
+    assert found.intervals.empty
+
+
+def test_nobody_and_no_challenger_leave_tables_with_their_columns():
+    data = Shop(sequences_of([[1], [2]]), catalogue(3, text=False), ["buy"])
+    split = leave_one_out(data.sequences)
+    scores = [("flat", "challenger", Remembered(torch.zeros(2, 3))),
+              ("other", "baseline", Remembered(torch.zeros(2, 3)))]  # fmt: skip
+    empty = judge("global_time", scores, data, split)
+    assert (empty.rows["users"] == 0).all()
+    assert empty.slices.empty and empty.intervals.empty
+    full = judge("leave_one_out", scorers(shop()), shop(), leave_one_out(shop().sequences))
+    joined = Judgement.joined([full, empty], [empty.rows.assign(metric="further")])
+    assert joined.intervals["difference"].dtype == float
+    assert joined.slices["users"].dtype.kind == "i"
+    assert len(joined.rows) == len(full.rows) + 2 * len(empty.rows)

@@ -4,16 +4,16 @@ import numpy as np
 
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
-WINDOWS = (0.01, 0.05, 0.2)  # shares of all events that a window of recent popularity holds
+WINDOWS = (0.01, 0.05, 0.2)  # shares of the events so far that a window of recent popularity holds
 NAMES = ("events", "unseen", "since_last", "since_first", *(f"events_{w:g}" for w in WINDOWS))
 
 
 class ItemClock:
     """The events of every item in order of time.
 
-    Time is told by how many events of all users came before, as a share of all, so that a busy
-    season and a quiet one weigh alike and no unit of time matters. Only events strictly before
-    the asked moment count: later ones, and those of the same stamp, were not known then.
+    Time is told by how many events of all users came before, so that a busy season and a quiet
+    one weigh alike and no unit of time matters. Only events strictly before the asked moment
+    count: later ones, and those of the same stamp, were not known then.
     """
 
     def __init__(self, sequences: Sequences, n_items: int, train_end: np.ndarray) -> None:
@@ -30,9 +30,9 @@ class ItemClock:
     def at(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
         """What was known of `items` (codes [n]) at `times` (int64 [n]): float32 [n, len(NAMES)].
 
-        Logarithms of: events so far, share of all events since the last and since the first of
-        the item, and events in each window up to now; `unseen` is 1 without any. All zero where
-        times are relative.
+        Logarithms of: the item's events so far, the share of everybody's events so far that came
+        since its last and since its first, and its events in each window up to now; `unseen` is 1
+        without any. All zero where times are relative.
         """
         if self.relative or not len(self.keys):
             return np.zeros((len(items), len(NAMES)), dtype=np.float32)
@@ -44,15 +44,15 @@ class ItemClock:
         seen = count > 0
         last = self.before[np.maximum(newest - 1, 0)]
         first = self.before[np.minimum(oldest, len(self.before) - 1)]
-        share = now / self.n
+        so_far = np.maximum(now, 1)
         columns = [
             np.log1p(count),
             ~seen,
-            np.log(np.where(seen, share - last / self.n, 1) + 1e-4),
-            np.log(np.where(seen, share - first / self.n, 0) + 1e-4),
+            np.log(np.where(seen, (now - last) / so_far, 1) + 1e-4),
+            np.log(np.where(seen, (now - first) / so_far, 0) + 1e-4),
         ]
         for window in WINDOWS:
-            opened = self._place(codes, np.maximum(now - int(window * self.n), 0))
+            opened = self._place(codes, now - (window * now).astype(np.int64))
             columns.append(np.log1p(newest - opened))
         return np.column_stack(columns).astype(np.float32)
 

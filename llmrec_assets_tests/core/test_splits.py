@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from llmrec_assets.core.splits import global_time_split, leave_one_out
+from llmrec_assets.core.splits import global_time_split, hold_out_last, leave_one_out
 from llmrec_assets_tests.core.examples import sequences_of
 
 
@@ -59,3 +59,19 @@ def test_one_time_separates_past_and_targets():
 def test_the_share_is_a_share():
     with pytest.raises(ValueError, match="between 0 and 1"):
         global_time_split(sequences_of([[1, 2]]), test_share=1.0)
+
+
+def test_the_last_positive_event_before_an_end_is_held_out():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 7, 60)
+    items = [[1] * n for n in lengths]
+    positive = [(rng.random(n) < 0.6).tolist() for n in lengths]
+    sequences = sequences_of(items, positive=positive)
+    ends = sequences.starts + rng.integers(0, lengths + 1)
+    split = hold_out_last(sequences, ends)
+    for user, (start, end) in enumerate(zip(sequences.starts, ends, strict=True)):
+        found = [p for p in range(start, end) if sequences.positive[p]]
+        usable = bool(found) and found[-1] > start
+        assert split.validation[user] == (found[-1] if usable else -1)
+        assert split.train_end[user] == (found[-1] if usable else end)
+        assert split.test[user] == -1

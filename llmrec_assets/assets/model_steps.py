@@ -21,6 +21,7 @@ from llmrec_assets.core.baselines import DecayedMarkov, Popularity
 from llmrec_assets.core.checkpoints import load, realign, state
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.judging import Judgement, judge
+from llmrec_assets.core.leaks import leaks_of_model, leaks_of_split
 from llmrec_assets.core.memory import TooLittleMemory, require_memory
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
@@ -37,8 +38,8 @@ from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
+from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql import training_data
-from llmrec_assets.sql.s2_tables import VALUE_STATISTICS
 from llmrec_assets.sql.training_data import Scaling, TrainingData
 
 Fit = Literal["evaluation", "global", "final"]
@@ -365,27 +366,21 @@ def _judge_globally(
     return judge("global_time", scorers, data, split)
 
 
-def audit_leaks(warehouse: Warehouse, arrays: Arrays) -> dict[str, int]:
-    """Count what a fit could see of its own targets; all zero when nothing leaks."""
-    inputs = read_inputs(warehouse, arrays, "z-score", ("evaluation",))
+def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dict[str, int]:
+    """What the newest evaluation fit could see of its targets; all zero when nothing leaks."""
+    with warehouse.connect() as connection:
+        training = model_sql.newest_training(connection)
+    inputs = read_inputs(warehouse, arrays, json.loads(str(training["config"]))["scaling"])
     data = inputs.data["evaluation"]
     sequences, split = data.sequences, leave_one_out(data.sequences)
-    owners = np.repeat(np.arange(sequences.n_users), np.diff(sequences.offsets))
-    seen = np.arange(len(owners)) < split.train_end[owners]
-    users = np.flatnonzero(split.test >= 0)
+    leaks = leaks_of_split(sequences, split, data.splits == "train")
     with warehouse.connect() as connection:
-        observed = connection.execute(
-            f"select coalesce(max(n), 0) from {VALUE_STATISTICS.full_name}"
-            " where version = ? and fit = 'evaluation'",
-            [inputs.statistics_version],
-        ).fetchall()[0][0]
-    later = np.diff(sequences.times) < 0
-    return {
-        "targets_in_training": int((split.train_end[users] > split.test[users]).sum()),
-        "last_two_events_in_training": int(
-            (split.train_end > np.maximum(sequences.starts, sequences.offsets[1:] - 2)).sum()
-        ),
-        "held_out_events_called_train": int(((data.splits == "train") & ~seen).sum()),
-        "statistics_beyond_training": max(0, int(observed) - int((data.splits == "train").sum())),
-        "events_out_of_order": int((later & (owners[1:] == owners[:-1])).sum()),
-    }
+        leaks["statistics_beyond_training"] = sequences_sql.statistics_beyond_training(
+            connection, inputs.statistics_version
+        )
+    # A network can only be held against the events that it was trained on.
+    if training["trained"] and training["data_fingerprint"] == inputs.final.fingerprint:
+        package = registry.load(str(training["model_version"]))
+        network = network_of(package, "evaluation", data)
+        leaks |= leaks_of_model(network, sequences, data.catalogue, split.train_end)
+    return leaks

@@ -241,11 +241,13 @@ def challenger_beats_the_baselines(warehouse: Warehouse) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(asset=model_evaluation, blocking=True)
-def no_target_leaks(warehouse: Warehouse, arrays: Arrays) -> dg.AssetCheckResult:
-    """No held-out event lies in the training period of the fit or of the value statistics."""
+def no_target_leaks(
+    warehouse: Warehouse, arrays: Arrays, registry: Registry
+) -> dg.AssetCheckResult:
+    """No held-out event reached the fit: its split, statistics, vocabulary, sampler or texts."""
     from llmrec_assets.assets import model_steps
 
-    leaks = model_steps.audit_leaks(warehouse, arrays)
+    leaks = model_steps.audit_leaks(warehouse, arrays, registry)
     return dg.AssetCheckResult(passed=not any(leaks.values()), metadata=leaks)
 
 

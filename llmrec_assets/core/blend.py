@@ -4,15 +4,15 @@ Their blend is the product of their probabilities, each to a power of its own (a
 opinion pool, Genest & Zidek 1986).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from llmrec_assets.core.blocks import parts_of
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
 
-_CELLS = 1 << 22  # scores of an expert held at a time
 _DOUBT = 10.0
 
 
@@ -93,9 +93,3 @@ def log_probabilities(
     return torch.stack(
         [expert.logits(sequences, ends, users)[:, 1:].log_softmax(1) for expert in experts]
     )
-
-
-def parts_of(n: int, n_items: int) -> Iterator[slice]:
-    """Slices of n users, so small that the scores of all items fit in memory."""
-    size = min(256, max(1, _CELLS // max(n_items, 1)))
-    return (slice(start, start + size) for start in range(0, n, size))

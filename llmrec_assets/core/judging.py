@@ -9,6 +9,7 @@ import pandas as pd
 
 from llmrec_assets.core import slices
 from llmrec_assets.core.beyond_accuracy import list_measures
+from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.intervals import RESAMPLES, mean_intervals
 from llmrec_assets.core.metrics import ndcg, recall
 from llmrec_assets.core.ranking import Evaluation, Scorer, evaluate
@@ -70,7 +71,7 @@ def judge(
     cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
     gains, rows, sliced = [], [], []
     for name, role, scorer in scorers:
-        evaluation = evaluate(scorer, sequences, split.test)
+        evaluation = evaluate(scorer, sequences, split.test, rows_of(data.catalogue.n_items))
         lists = evaluation.shown[:, :CUT]
         measured = evaluation.summary() | list_measures(lists, histories, counts, data.catalogue)
         rows += [(protocol, name, role, *pair, len(users)) for pair in measured.items()]

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from llmrec_assets.core import exploration
+from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.ranking import Scorer, best, exclude_seen
 from llmrec_assets.core.sequences import Sequences
-
-BLOCK_NUMBERS = 8_000_000  # scores held at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def make_lists(
     while start < sequences.n_users:
         probe = np.arange(start, min(start + 64, sequences.n_users))
         logits = scorer.logits(sequences, sequences.offsets[probe + 1], probe)
-        room = max(64, BLOCK_NUMBERS // logits.shape[1])
+        room = rows_of(logits.shape[1], least=len(probe))
         users = np.arange(start, min(start + room, sequences.n_users))
         if len(users) > len(probe):
             logits = scorer.logits(sequences, sequences.offsets[users + 1], users)

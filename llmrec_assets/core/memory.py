@@ -3,10 +3,10 @@
 NumPy only: it is asked before anything heavy is loaded.
 """
 
+from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.sequences import Catalogue, Sequences
 
-_CELLS = 1 << 22  # scores held at a time in the loss, and of an expert
 _EXAMPLES = 20_000 * 220 * 32  # numbers that the reranker learns from, at most
 _NUMBER = 4  # bytes of a float32
 _ALLOWANCE = 50 << 20  # what the allocator holds beyond what it was asked for
@@ -28,9 +28,9 @@ def estimate_memory(config: ModelConfig, sequences: Sequences, catalogue: Catalo
     activations = events * (width * (30 + 20 * config.layers) + 4 * sequences.n_numeric)
     if config.network == "transformer":
         activations += 6 * config.layers * config.heads * events * config.max_length
-    block = items * min(256, max(16, _CELLS // items))
+    block = items * rows_of(items, least=16)
     logits = max(3 * block, 3 * events * config.negatives)
-    scoring = 16 * items * min(256, max(1, _CELLS // items))  # by nine experts, masks and lists
+    scoring = 16 * items * rows_of(items)  # by nine experts, masks and lists
     embedded = items * dimensions + 4 * len(catalogue.words)
     examples = min(_EXAMPLES, sequences.n_users * 220 * 32)
     own = sum(

@@ -9,12 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-_CELLS = 1 << 22  # logits held at a time
+from llmrec_assets.core.blocks import rows_of
 
-
-def block_rows(n_items: int) -> int:
-    """How many positions' logits over all items are held at a time."""
-    return min(256, max(16, _CELLS // max(n_items, 1)))
+LEAST_ROWS = 16  # fewer would waste the matrix product
 
 
 class _Chunked(torch.autograd.Function):
@@ -36,7 +33,7 @@ class _Chunked(torch.autograd.Function):
         """Loss, with the gradients kept for the backward pass."""
         hidden_grad, items_grad = torch.empty_like(hidden_Nd), torch.zeros_like(items_Vd)
         total = hidden_Nd.new_zeros((), dtype=torch.float64)
-        rows = block_rows(len(items_Vd))
+        rows = rows_of(len(items_Vd), LEAST_ROWS)
         for start in range(0, len(hidden_Nd), rows):
             block = slice(start, start + rows)
             logits = hidden_Nd[block] @ items_Vd.T

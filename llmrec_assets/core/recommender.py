@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from llmrec_assets.core.baselines import DecayedMarkov, padded
-from llmrec_assets.core.blend import fit_powers, log_probabilities, parts_of
+from llmrec_assets.core.blend import fit_powers, log_probabilities
+from llmrec_assets.core.blocks import parts_of
 from llmrec_assets.core.candidates import Candidates, feature_names, find_candidates
 from llmrec_assets.core.content import TextSimilarity, WordSimilarity
 from llmrec_assets.core.item_clock import ItemClock

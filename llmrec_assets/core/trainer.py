@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from llmrec_assets.core.batches import batch_of, bucketed, training_windows
+from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.metrics import ndcg
 from llmrec_assets.core.networks.model import NextItemModel
@@ -57,7 +58,9 @@ class Trainer:
 
     def validate(self, targets: np.ndarray) -> float:
         """NDCG@10 at `targets`, of all items or those that the history lacks."""
-        evaluation = evaluate(NetworkScorer(self.model), self.sequences, targets)
+        evaluation = evaluate(
+            NetworkScorer(self.model), self.sequences, targets, rows_of(len(self.model.counts))
+        )
         ranks = evaluation.masked_ranks if self.config.hide_seen else evaluation.ranks
         return float(ndcg(ranks, 10).mean()) if len(ranks) else 0.0
 

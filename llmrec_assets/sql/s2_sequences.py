@@ -265,6 +265,19 @@ def _keep_statistics(connection: duckdb.DuckDBPyConnection, deviations: float) -
     return version
 
 
+def statistics_beyond_training(connection: duckdb.DuckDBPyConnection, version: str) -> int:
+    """Statistics of the evaluation fit that are not those of the training events alone."""
+    return connection.execute(
+        f"""with kept as (
+            select * exclude (version, computed_at) from {VALUE_STATISTICS.full_name}
+            where version = $version and fit = 'evaluation'
+        ), again as (select * from ({STATISTICS}) where fit = 'evaluation')
+        select (select count(*) from (from kept except from again))
+            + (select count(*) from (from again except from kept))""",
+        {"version": version, "train_share": 1 - GLOBAL_TEST_SHARE},
+    ).fetchall()[0][0]
+
+
 def newest_statistics(connection: duckdb.DuckDBPyConnection) -> str:
     """The version of value_statistics that the clean events were made with; empty without any."""
     rows = connection.execute(

@@ -1,9 +1,12 @@
 """The evaluation through the whole graph: what is stored and what is shown."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from llmrec_assets.assets import model_steps
+from llmrec_assets.assets.s5_model import no_target_leaks
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s5_model import MODEL_EVALUATION_INTERVALS, MODEL_EVALUATION_SLICES
 
@@ -61,3 +64,36 @@ def test_relative_times_have_no_days(root, run_job):
     assert set(slices["dimension"]) == {"history_length", "target_popularity", "target_behavior"}
     metrics = warehouse.read("select distinct metric from s5_model.model_evaluation")
     assert "diversity_at_10" not in set(metrics["metric"])
+
+
+def test_a_planted_leak_blocks(root, run_job, monkeypatch):
+    write(root)
+    events = (root.landing_events / "events.csv").read_text().splitlines()
+    rated = [f"{row},{number % 5}" for number, row in enumerate(events[1:])]
+    (root.landing_events / "events.csv").write_text("\n".join([events[0] + ",rating", *rated]))
+    run_job(config={"temporal_model": {"max_epochs": 1}})
+    used = {name: resources_of(root)[name] for name in ("warehouse", "arrays", "registry")}
+    assert no_target_leaks(**used).passed
+
+    honest = model_steps.leave_one_out
+
+    def greedy(sequences):
+        split = honest(sequences)
+        return replace(split, train_end=split.train_end + 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_steps, "leave_one_out", greedy)
+        assert model_steps.audit_leaks(**used)["last_two_events_in_training"] > 0
+        assert not no_target_leaks(**used).passed
+    for leak, planted in (
+        (
+            "statistics_beyond_training",
+            "update s2_sequences.value_statistics set n = n + 1 where fit = 'evaluation'",
+        ),
+        ("held_out_events_called_train", "update s4_features.fused_features set split = 'train'"),
+    ):
+        assert model_steps.audit_leaks(**used)[leak] == 0
+        with used["warehouse"].connect() as connection:
+            connection.execute(planted)
+        assert model_steps.audit_leaks(**used)[leak] > 0
+        assert not no_target_leaks(**used).passed

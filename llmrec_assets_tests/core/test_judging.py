@@ -1,7 +1,6 @@
 """Scorers judged together: what is told of each, and that a judgement hangs on no block."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,6 @@ import torch
 
 from llmrec_assets.core import judging
 from llmrec_assets.core.judging import Judgement, judge
-from llmrec_assets.core.ranking import evaluate
 from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets_tests.core.examples import catalogue, sequences_of
@@ -62,7 +60,7 @@ def test_a_judgement_is_equal_for_any_block(monkeypatch):
     split = leave_one_out(data.sequences)
     whole = judge("leave_one_out", scorers(data, 1.0), data, split)
     for block in (1, 7):
-        monkeypatch.setattr(judging, "evaluate", partial(evaluate, block=block))
+        monkeypatch.setattr(judging, "rows_of", lambda _, block=block: block)
         parts = judge("leave_one_out", scorers(data, 1.0), data, split)
         for one, other in zip(vars(whole).values(), vars(parts).values(), strict=True):
             pd.testing.assert_frame_equal(one, other, check_exact=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmrec_assets.core import blend
+from llmrec_assets.core import blocks
 from llmrec_assets.core.candidates import feature_names
 from llmrec_assets.core.encoding import hashed_words
 from llmrec_assets.core.ranking import evaluate
@@ -75,7 +75,7 @@ def test_blocks_and_the_order_of_users_make_no_difference(fitted, monkeypatch):
     order = np.random.default_rng(0).permutation(users)
     shuffled = recommender.logits(sequences, ends[order], order)
     assert torch.allclose(shuffled, whole[torch.from_numpy(order)], atol=1e-4)
-    monkeypatch.setattr(blend, "_CELLS", 7 * N_ITEMS)
+    monkeypatch.setattr(blocks, "CELLS", 7 * N_ITEMS)
     assert torch.allclose(recommender.logits(sequences, ends, users), whole, atol=1e-4)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmrec_assets.assets import model_steps
+from llmrec_assets.assets import scoring_steps
+from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.resources.registry import CHALLENGER
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.resources.wiring import resources_of
@@ -60,9 +61,9 @@ def test_the_same_inputs_give_the_same_lists_and_an_older_model_reads_newer_data
     run_job(config=few)
     lists = pd.read_parquet(root.recommendations)
     assert set(lists["list_id"]).isdisjoint(first["list_id"])
-    inputs = model_steps.read_inputs(resources["warehouse"], resources["arrays"], "z-score")
+    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score")
     data = inputs.final
-    scorer = model_steps.scorer_of(older, "final", data, data.sequences.offsets[1:])
+    scorer = scoring_steps.scorer_of(older, "final", data, data.sequences.offsets[1:])
     users = np.arange(len(data.users))
     logits = scorer.logits(data.sequences, data.sequences.offsets[1:], users)
     assert len(data.items) == len(older.info.items) + 1

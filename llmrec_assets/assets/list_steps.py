@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llmrec_assets.assets import model_steps
+from llmrec_assets.assets import scoring_steps
+from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.core.lists import Lists, ListSettings, list_id, make_lists
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
@@ -89,18 +90,18 @@ def serving_scorer(
     if decision["kind"] == "model":
         package = registry.load(decision["served"])
         info = package.info
-        inputs = model_steps.read_inputs(
-            warehouse, arrays, info.scaling, ("final",), info.statistics_version
-        )
-        unread = model_steps.incomparable(package, inputs)
-        if unread and model_steps.reads_texts(package):
+        inputs = read_inputs(warehouse, arrays, info.scaling, ("final",), info.statistics_version)
+        unread = scoring_steps.incomparable(package, inputs)
+        if unread and scoring_steps.reads_texts(package):
             raise dg.Failure(f"{info.version} cannot rank: {unread}; launch the job retrain")
-        scorer = model_steps.scorer_of(
+        scorer = scoring_steps.scorer_of(
             package, "final", inputs.final, inputs.final.sequences.offsets[1:]
         )
         return scorer, info.version, inputs.final, "model"
-    data = model_steps.read_inputs(warehouse, arrays, "z-score", ("final",)).final
-    scorer = model_steps.baselines(data, data.sequences.offsets[1:])[decision["served"]]
+    data = read_inputs(warehouse, arrays, "z-score", ("final",)).final
+    scorer = scoring_steps.baselines([decision["served"]], data, data.sequences.offsets[1:])[
+        decision["served"]
+    ]
     return scorer, f"{decision['served']}-{data.fingerprint[:8]}", data, "fallback"
 
 

@@ -1,10 +1,10 @@
 """Stage 5: the trained model, how good it is, and which one serves."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import dagster as dg
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmrec_assets.assets import plots, s4_features
 from llmrec_assets.assets.table_metadata import (
@@ -14,7 +14,7 @@ from llmrec_assets.assets.table_metadata import (
     table_schema,
 )
 from llmrec_assets.core import gate
-from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.config import Baseline, ModelConfig
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from llmrec_assets.core.training import EpochReport
 
 DEFAULTS = ModelConfig()
+BASELINES = get_args(Baseline)
 
 
 class TrainingConfig(dg.Config):
@@ -101,7 +102,7 @@ def temporal_model(
     A first fit never sees the last two events of a user: it chooses the epoch and is judged. The
     same setting is then fitted on all events, which is what serves if the model wins.
     """
-    from llmrec_assets.assets import model_steps
+    from llmrec_assets.assets import model_inputs, training_steps
 
     def report(epoch: "EpochReport") -> None:
         ndcg = f", validation NDCG@10 {epoch.validation_ndcg:.4f}" if epoch.validation_ndcg else ""
@@ -109,11 +110,11 @@ def temporal_model(
             f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}{ndcg}, {epoch.seconds:.1f} s"
         )
 
-    inputs = model_steps.read_inputs(warehouse, arrays, config.scaling)
-    megabytes = model_steps.memory_needed(inputs, config.model()) / 1e6
+    inputs = model_inputs.read_inputs(warehouse, arrays, config.scaling)
+    megabytes = training_steps.memory_needed(inputs, config.model()) / 1e6
     context.log.info(f"training will take about {megabytes:.0f} MB more than it has now")
-    trained = model_steps.train(inputs, config.model(), report)
-    links = model_steps.register(trained, registry, context.run.run_id)
+    trained = training_steps.train(inputs, config.model(), report)
+    links = training_steps.register(trained, registry, context.run.run_id)
     with warehouse.connect() as connection:
         model_sql.record_training(connection, trained.row)
         metadata = run_metadata(connection, TEMPORAL_MODEL)
@@ -154,11 +155,25 @@ class EvaluationConfig(dg.Config):
         default=setting("GLOBAL_TIME_SPLIT", True),
         description="Also fit on all events before one time and rank each user's next one.",
     )
+    baselines: list[str] = Field(
+        default=["popularity", "decayed_markov"],
+        description=f"Rankings without training to compare with, of {', '.join(BASELINES)}. A"
+        " model must beat all of them to serve; else the best of them does.",
+        min_length=1,
+    )
     thresholds: list[float] = Field(
         default=[0.5, 0.1, 0.01],
         description="Under the sigmoid objective: probabilities from which an item counts as"
         " recommended, each with the items and targets that reach it.",
     )
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        unknown = sorted(set(names) - set(BASELINES))
+        if unknown:
+            raise ValueError(f"unknown baselines {unknown}: choose of {', '.join(BASELINES)}")
+        return names
 
 
 @dg.asset(
@@ -183,12 +198,12 @@ def model_evaluation(
 
     Two tables beside it tell for whom each is good, and how sure the challenger's lead is.
     """
-    from llmrec_assets.assets import model_steps
+    from llmrec_assets.assets import evaluation_steps
 
     with warehouse.connect() as connection:
         training = model_sql.newest_training(connection)
     version, champion = str(training["model_version"]), registry.alias(CHAMPION)
-    judgement, notes = model_steps.evaluate_versions(
+    judgement, notes = evaluation_steps.evaluate_versions(
         warehouse,
         arrays,
         registry,
@@ -196,6 +211,7 @@ def model_evaluation(
         champion,
         config.global_time_split,
         config.thresholds,
+        cast(list[Baseline], config.baselines),
     )
     registry.log_test_metrics(version, judgement.rows)
     with warehouse.connect() as connection:
@@ -245,9 +261,9 @@ def no_target_leaks(
     warehouse: Warehouse, arrays: Arrays, registry: Registry
 ) -> dg.AssetCheckResult:
     """No held-out event reached the fit: its split, statistics, vocabulary, sampler or texts."""
-    from llmrec_assets.assets import model_steps
+    from llmrec_assets.assets import evaluation_steps
 
-    leaks = model_steps.audit_leaks(warehouse, arrays, registry)
+    leaks = evaluation_steps.audit_leaks(warehouse, arrays, registry)
     return dg.AssetCheckResult(passed=not any(leaks.values()), metadata=leaks)
 
 

@@ -14,7 +14,7 @@ class Popularity:
     """The same list for everybody: how often each item occurred before `train_end`."""
 
     def __init__(self, sequences: Sequences, n_items: int, train_end: np.ndarray) -> None:
-        self.probabilities = _popularity(sequences, n_items, train_end)
+        self.probabilities = item_popularity(sequences, n_items, train_end)
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] log-probabilities, every row the same."""
@@ -41,8 +41,8 @@ class DecayedMarkov:
     ) -> None:
         """Count the events of each user before `train_end` (int64 [U])."""
         self.steps, self.decay = steps, decay
-        self.popularity = _popularity(sequences, n_items, train_end)
-        counts = _transitions(sequences, n_items, train_end, steps, decay)
+        self.popularity = item_popularity(sequences, n_items, train_end)
+        counts = transition_counts(sequences, n_items, train_end, steps, decay)
         totals = np.asarray(counts.sum(1))
         self.transitions = sp.csr_array(sp.diags_array(1 / (totals + shrink)) @ counts)
         self.backoff = shrink / (totals + shrink)  # popularity's share after each item
@@ -57,7 +57,7 @@ class DecayedMarkov:
         return padded(torch.from_numpy(np.log(probabilities)).float())
 
 
-def _transitions(
+def transition_counts(
     sequences: Sequences, n_items: int, train_end: np.ndarray, steps: int, decay: float
 ) -> sp.csr_array:
     """Weighted counts of target after source, float64 [V+1, V+1]; targets are positive events."""
@@ -72,7 +72,7 @@ def _transitions(
     return sp.csr_array(counts)
 
 
-def _popularity(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
+def item_popularity(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
     """Probability of each item among positive events, with half an event added: float64 [V]."""
     positions, _ = flat_rows(sequences.starts, train_end)
     items = sequences.items[positions[sequences.positive[positions]]]

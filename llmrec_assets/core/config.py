@@ -4,6 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Baseline = Literal[
+    "popularity", "recent_popularity", "decayed_markov", "item_neighbours", "naive_bayes", "ease"
+]
+
 
 class ModelConfig(BaseModel):
     """A network, how its inputs are fused, and how it is trained."""

@@ -81,26 +81,28 @@ def evaluation_plot(rows: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
     A column of panels for each protocol; the lower panel shows the intervals.
     """
     protocols = sorted(rows["protocol"].unique(), reverse=True)
-    figure = Figure(figsize=(5.5 * len(protocols), 6), layout="constrained")
-    panels = figure.subplots(2, len(protocols), squeeze=False, sharex="row")
+    figure = Figure(figsize=(6 * len(protocols), 6), layout="constrained")
+    panels = figure.subplots(2, len(protocols), squeeze=False)
     for (bars, whiskers), protocol in zip(panels.T, protocols, strict=True):
         table = rows[rows["protocol"] == protocol].pivot(
             index="scorer", columns="metric", values="score"
         )
         shown = table[["masked_ndcg_at_10", "masked_recall_at_10"]]
-        shown.plot.barh(ax=bars, legend=protocol == protocols[0])
+        shown.plot.barh(ax=bars, legend=False)
         bars.set(ylabel="", title=protocol.replace("_", " "))
         _draw_intervals(whiskers, intervals[intervals["protocol"] == protocol])
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def _draw_intervals(panel: Axes, intervals: pd.DataFrame) -> None:
     """A line from lower to upper for every scorer and metric; zero means no difference."""
+    panel.set_visible(len(intervals) > 0)
     scorers = sorted(intervals["scorer"].unique())
-    for place, (metric, own) in enumerate(intervals.groupby("metric")):
+    for place, (_, own) in enumerate(intervals.groupby("metric")):
         heights = [scorers.index(scorer) + 0.2 * place for scorer in own["scorer"]]
         panel.hlines(heights, own["lower"], own["upper"], color=f"C{place}")
-        panel.plot(own["difference"], heights, ".", color=f"C{place}", label=metric)
+        panel.plot(own["difference"], heights, ".", color=f"C{place}")
     panel.axvline(0, color="tab:gray", linewidth=0.8)
     panel.set_yticks(range(len(scorers)), scorers)
-    panel.set(xlabel="challenger less scorer, with 95 % intervals over users")
+    panel.set(xlabel="challenger less scorer, 95 % intervals")

@@ -135,7 +135,7 @@ def test_relative_times_tell_nothing_about_other_users(build):
 
 
 def test_sql_and_numpy_agree_on_the_split(build, root):
-    from llmrec_assets.assets.model_steps import read_inputs
+    from llmrec_assets.assets.model_inputs import read_inputs
 
     behaviors = ["buy", "dislike", "buy", "buy", "skip", "buy"]
     rows = [f"{u},i{t},{t},{b},," for u in range(4) for t, b in enumerate(behaviors[: 3 + u])]

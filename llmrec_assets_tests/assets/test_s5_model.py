@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from llmrec_assets.assets import model_steps
+from llmrec_assets.assets import evaluation_steps
 from llmrec_assets.assets.s5_model import no_target_leaks
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s5_model import MODEL_EVALUATION_INTERVALS, MODEL_EVALUATION_SLICES
@@ -75,15 +75,15 @@ def test_a_planted_leak_blocks(root, run_job, monkeypatch):
     used = {name: resources_of(root)[name] for name in ("warehouse", "arrays", "registry")}
     assert no_target_leaks(**used).passed
 
-    honest = model_steps.leave_one_out
+    honest = evaluation_steps.leave_one_out
 
     def greedy(sequences):
         split = honest(sequences)
         return replace(split, train_end=split.train_end + 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_steps, "leave_one_out", greedy)
-        assert model_steps.audit_leaks(**used)["last_two_events_in_training"] > 0
+        patch.setattr(evaluation_steps, "leave_one_out", greedy)
+        assert evaluation_steps.audit_leaks(**used)["last_two_events_in_training"] > 0
         assert not no_target_leaks(**used).passed
     for leak, planted in (
         (
@@ -92,8 +92,8 @@ def test_a_planted_leak_blocks(root, run_job, monkeypatch):
         ),
         ("held_out_events_called_train", "update s4_features.fused_features set split = 'train'"),
     ):
-        assert model_steps.audit_leaks(**used)[leak] == 0
+        assert evaluation_steps.audit_leaks(**used)[leak] == 0
         with used["warehouse"].connect() as connection:
             connection.execute(planted)
-        assert model_steps.audit_leaks(**used)[leak] > 0
+        assert evaluation_steps.audit_leaks(**used)[leak] > 0
         assert not no_target_leaks(**used).passed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from llmrec_assets.assets import model_steps
+from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
@@ -30,7 +30,5 @@ def prepared(
     )
     config = {"ops": {"clean_events": {"config": {"k_core": k_core}}}}
     assert prepare.resolve_job_def("prepare").execute_in_process(run_config=config).success
-    inputs = model_steps.read_inputs(
-        resources["warehouse"], resources["arrays"], "z-score", ("evaluation",)
-    )
+    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
     return inputs.data["evaluation"]

@@ -5,7 +5,11 @@ Imports torch: assets import this module in their bodies only.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import torch
 
 from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.assets.scoring_steps import baselines, incomparable, network_of, scorer_of
@@ -16,6 +20,7 @@ from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.recommender import Recommender, fit_weights, make_experts
 from llmrec_assets.core.reports import threshold_rows
+from llmrec_assets.core.sequences import Sequences
 from llmrec_assets.core.splits import Split, global_time_split, hold_out_last, leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import fit
@@ -27,6 +32,18 @@ from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql.training_data import TrainingData
 
 Named = tuple[str, str, Scorer]
+
+
+@dataclass(frozen=True)
+class OnOwnScale:
+    """A scorer that reads the same events with its own scaling of the numeric features."""
+
+    scorer: Scorer
+    own: Sequences
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1]; positions mean the same events in both."""
+        return self.scorer.logits(self.own, ends, users)
 
 
 def evaluate_versions(
@@ -65,7 +82,7 @@ def evaluate_versions(
                 package.info.statistics_version,
             ).data["evaluation"]
             older = scorer_of(package, "evaluation", own, split.train_end)
-            scorers.append((champion, "champion", older))
+            scorers.append((champion, "champion", OnOwnScale(older, own.sequences)))
     found, further = [judge("leave_one_out", scorers, data, split)], []
     if config["objective"] == "sigmoid":
         further = [

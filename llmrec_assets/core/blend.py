@@ -14,6 +14,7 @@ from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
 
 _DOUBT = 10.0
+_LEAST = 0.01  # what counting does not know, such as a new item, others can still tell apart
 
 
 def fit_powers(
@@ -24,7 +25,7 @@ def fit_powers(
     max_users: int = 1000,
     seed: int = 0,
 ) -> list[float]:
-    """The powers, all >= 0, under which the blend finds the targets likeliest.
+    """The powers, all positive, under which the blend finds the targets likeliest.
 
     Few targets say little, so the powers are drawn towards an equal say of all experts with the
     weight of `_DOUBT` targets. The objective is concave, so Newton's steps reach its one maximum.
@@ -51,11 +52,11 @@ def fit_powers(
         gradient, curvature = _moments(experts, sequences, targets, users, powers, n_items)
         gradient += _DOUBT / len(users) * (1 / len(experts) - powers)
         curvature += _DOUBT / len(users) * torch.eye(len(experts), dtype=powers.dtype)
-        # An expert at zero that should have even less say takes no part in the step.
-        free = (powers > 0) | (gradient > 0)
+        # An expert at its least that should have even less say takes no part in the step.
+        free = (powers > _LEAST) | (gradient > 0)
         step = torch.zeros_like(powers)
         step[free] = torch.linalg.solve(curvature[free][:, free], gradient[free])
-        powers = (powers + step).clamp(0, 3)
+        powers = (powers + step).clamp(_LEAST, 3)
         if step.abs().max() < 1e-3:
             break
     return powers.tolist()

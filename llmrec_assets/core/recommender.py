@@ -58,15 +58,11 @@ def make_experts(
     prior: dict[str, Scorer] = {} if model is None else {"network": NetworkScorer(model)}
     prior["decayed_markov"] = DecayedMarkov(*span)
     prior["item_neighbours"] = ItemNeighbours(*span)
-    further: dict[str, Scorer] = {
-        "last_item": DecayedMarkov(*span, steps=1, shrink=5.0),
-        "last_three": DecayedMarkov(*span, steps=3, decay=0.5, shrink=5.0),
-    }
     if len(catalogue.words):
         prior["words"] = WordSimilarity(catalogue, trained)
-        further["words_of_long"] = WordSimilarity(catalogue, trained, recent=50, decay=0.9)
     if len(catalogue.embeddings):
         prior["texts"] = TextSimilarity(catalogue, trained)
+    further: dict[str, Scorer] = {"last_item": DecayedMarkov(*span, steps=1, shrink=5.0)}
     return Experts(prior, further, ItemClock(*span))
 
 

@@ -5,6 +5,7 @@ Imports torch: assets import this module in their bodies only.
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -152,12 +153,19 @@ def _info(
     )
 
 
+def environment() -> dict[str, str]:
+    """Versions that numbers can depend on."""
+    packages = ("torch", "numpy", "scipy", "duckdb", "scikit-learn", "sentence-transformers")
+    versions = {name: package_version(name) for name in packages}
+    return {"python": platform.python_version(), "machine": platform.machine(), **versions}
+
+
 def register(trained: Trained, registry: Registry, dagster_run_id: str) -> dict[str, Any]:
     """Log the training to MLflow and register the model as challenger; metadata that links it."""
     if trained.package is None:
         return {}
     parameters = {**trained.row["config"], "data_fingerprint": trained.row["data_fingerprint"]}
-    parameters |= {"code_version": trained.package.info.code_version}
+    parameters |= {"code_version": trained.package.info.code_version, "environment": environment()}
     with registry.run(trained.version, dagster_run_id) as (client, run_id):
         for name, value in parameters.items():
             client.log_param(run_id, name, json.dumps(value) if isinstance(value, dict) else value)

@@ -1,11 +1,15 @@
 """The evaluation through the whole graph: what is stored and what is shown."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import torch
+from mlflow import MlflowClient
 
-from llmrec_assets.assets import evaluation_steps
+from llmrec_assets.assets import evaluation_steps, training_steps
 from llmrec_assets.assets.s5_model import no_target_leaks
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s5_model import MODEL_EVALUATION_INTERVALS, MODEL_EVALUATION_SLICES
@@ -97,3 +101,17 @@ def test_a_planted_leak_blocks(root, run_job, monkeypatch):
             connection.execute(planted)
         assert evaluation_steps.audit_leaks(**used)[leak] > 0
         assert not no_target_leaks(**used).passed
+
+
+def test_a_training_says_in_mlflow_what_it_came_from(root, run_job):
+    write(root)
+    result = run_job(config={"temporal_model": {"max_epochs": 1}})
+    shown = result.asset_materializations_for_node("temporal_model")[0].metadata
+    registry = resources_of(root)["registry"]
+    client = MlflowClient(tracking_uri=f"sqlite:///{Path(registry.database).resolve()}")
+    logged = client.get_run(str(shown["mlflow_run"].value)).data.params
+    assert json.loads(logged["environment"])["torch"] == torch.__version__
+    training = resources_of(root)["warehouse"].read("select * from s5_model.temporal_model").iloc[0]
+    assert logged["data_fingerprint"] == training["data_fingerprint"]
+    assert logged["code_version"] == training_steps.code_version()
+    assert logged["seed"] == "0"

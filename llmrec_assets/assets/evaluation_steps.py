@@ -6,10 +6,9 @@ Imports torch: assets import this module in their bodies only.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.assets.scoring_steps import baselines, incomparable, network_of, scorer_of
@@ -31,6 +30,9 @@ from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql.training_data import TrainingData
 
+if TYPE_CHECKING:
+    import torch
+
 Named = tuple[str, str, Scorer]
 
 
@@ -41,7 +43,7 @@ class OnOwnScale:
     scorer: Scorer
     own: Sequences
 
-    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> "torch.Tensor":
         """[B, V+1]; positions mean the same events in both."""
         return self.scorer.logits(self.own, ends, users)
 

@@ -23,9 +23,9 @@ class NaiveBayes:
         n_items: int,
         train_end: np.ndarray,
         steps: int = 10,
-        decay: float = 0.8,
+        decay: float = 0.7,
         smoothing: float = 500.0,
-        evidence: float = 3.0,
+        evidence: float = 7.0,
     ) -> None:
         """Count the events of each user before `train_end` (int64 [U])."""
         self.steps, self.decay, self.evidence, self.n_items = steps, decay, evidence, n_items

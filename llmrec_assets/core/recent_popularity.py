@@ -11,11 +11,12 @@ _MOST_MOMENTS = 500
 
 
 class RecentPopularity:
-    """Shares of the events in a window before each history's last time, shrunk to all-time ones.
+    """Shares of the newest events before each history's last time, shrunk to all-time ones.
 
-    Time is cut into moments of equally many events, and only events before a moment begins count
-    for it: nothing at or after the asked time does. With relative times, which cannot be compared
-    between users, popularity is that of all time.
+    An event is forgotten exponentially as others come. Time is cut into moments of equally many
+    events, and what is remembered at one happened before it began: nothing at or after the asked
+    time counts as new. With relative times, which cannot be compared between users, popularity is
+    that of all time.
     """
 
     def __init__(
@@ -23,13 +24,13 @@ class RecentPopularity:
         sequences: Sequences,
         n_items: int,
         train_end: np.ndarray,
-        window: float = 0.05,
-        shrink: float = 100.0,
+        memory: float = 0.005,
+        shrink: float = 3.0,
     ) -> None:
         """Count each user's events before `train_end` (int64 [U]).
 
-        A window holds the share `window` of all events; all-time popularity weighs as `shrink`
-        events more.
+        `memory` is the mean age of what is remembered, as a share of all events; all-time
+        popularity weighs `shrink` times as much.
         """
         positions, _ = flat_rows(sequences.starts, train_end)
         positions = positions[sequences.positive[positions]]
@@ -42,12 +43,9 @@ class RecentPopularity:
         # A moment begins with the first event of its time stamp.
         cuts = np.searchsorted(times, times[cuts]) if len(times) else cuts
         self.begins = times[cuts] if len(times) else np.zeros(1, dtype=np.int64)
-        self.relative, width = sequences.relative, max(1, int(window * len(positions)))
-        everything = shrink * item_popularity(sequences, n_items, train_end)
-        counts = np.stack(
-            [np.bincount(items[max(0, c - width) : c], minlength=n_items + 1)[1:] for c in cuts]
-        )
-        shares = counts + everything
+        remembered = max(1.0, memory * len(positions))
+        everything = shrink * remembered * item_popularity(sequences, n_items, train_end)
+        shares = _remembered(items, cuts, n_items, remembered) + everything
         logs = np.log(shares / shares.sum(1, keepdims=True))
         self.logs = torch.from_numpy(logs.astype(np.float32))
 
@@ -58,3 +56,15 @@ class RecentPopularity:
         moment = np.maximum(np.searchsorted(self.begins, times, side="right") - 1, 0)
         moment = np.where(last < 0, len(self.logs) - 1, moment)
         return padded(self.logs[torch.from_numpy(moment)])
+
+
+def _remembered(items: np.ndarray, cuts: np.ndarray, n_items: int, memory: float) -> np.ndarray:
+    """Each item's events before each of `cuts`, less by 1 / `memory` an event: [cuts, V]."""
+    keep, counts, done = 1 - 1 / memory, np.zeros(n_items + 1), 0
+    found = np.empty((len(cuts), n_items))
+    for place, cut in enumerate(cuts):
+        weights = keep ** np.arange(cut - done - 1, -1, -1, dtype=np.float64)
+        counts *= keep ** (cut - done)
+        counts += np.bincount(items[done:cut], weights, n_items + 1)
+        found[place], done = counts[1:], cut
+    return found

@@ -1,5 +1,6 @@
 """What every ranking without training must do, and what each is by its definition."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from llmrec_assets.core import ease
+from llmrec_assets.core.baselines import Popularity
 from llmrec_assets.core.config import Baseline
 from llmrec_assets.core.ease import Ease
 from llmrec_assets.core.family import BASELINES, fit_baselines
@@ -70,6 +72,28 @@ def test_ease_refuses_what_it_cannot_invert(monkeypatch):
         Ease(sequences_of(USERS), 6, sequences_of(USERS).offsets[1:])
 
 
+def test_ease_asks_with_the_newest_events_and_keeps_to_popularity_where_they_say_nothing():
+    sequences = sequences_of([*USERS, [], [8]])
+    ends = sequences.offsets[1:].copy()
+    ends[31] -= 1  # item 8 is new, and one history is empty
+    fitted = Ease(sequences, 9, ends, ridge=3.0, recent=2, decay=0.5)
+    scores = fitted.logits(sequences, sequences.offsets[1:], np.arange(32)).exp()[:, 1:].numpy()
+    weights = np.zeros((9, 9))
+    weights[:6, :6] = fitted.weights
+    newest, older = USERS[0][-1] - 1, USERS[0][-2] - 1
+    told = (2 * weights[newest] + weights[older]) / 3
+    assert np.allclose(scores[0], np.maximum(told, 0) + ease.FLOOR, atol=1e-5)
+    assert np.allclose(scores[30], fitted.popularity, atol=1e-6)
+    assert np.allclose(scores[31], fitted.popularity, atol=1e-6)
+
+
+def test_ease_counts_only_items_with_events(monkeypatch):
+    monkeypatch.setattr(ease, "MOST_ITEMS", 6)
+    sequences = sequences_of(USERS)
+    few, many = (Ease(sequences, n, sequences.offsets[1:]) for n in (6, 1000))
+    assert np.array_equal(few.weights, many.weights)
+
+
 def test_naive_bayes_is_the_smoothed_product_of_probabilities():
     sequences = sequences_of(USERS)
     fitted = NaiveBayes(sequences, 6, sequences.offsets[1:], steps=2, decay=0.5, smoothing=4)
@@ -95,7 +119,7 @@ def test_recent_popularity_follows_time_and_sees_no_later_event():
     early, late = [[1, 1, 1]] * 20, [[2, 2, 2]] * 20
     times = [[0, 1, 2]] * 20 + [[100, 101, 102]] * 20
     sequences = sequences_of(early + late, times)
-    fitted = RecentPopularity(sequences, 3, sequences.offsets[1:], window=0.2, shrink=1)
+    fitted = RecentPopularity(sequences, 3, sequences.offsets[1:], memory=0.1, shrink=1)
     scores = fitted.logits(sequences, sequences.offsets[1:], np.arange(40))
     assert scores[0].argmax() == 1
     assert scores[39].argmax() == 2
@@ -103,3 +127,25 @@ def test_recent_popularity_follows_time_and_sees_no_later_event():
     first = fitted.logits(sequences, np.array([1]), np.array([0]))[0]
     assert torch.allclose(first[1], first[2], atol=1e-6)
     assert first[1] > first[3]
+
+
+def test_recent_popularity_forgets_exponentially():
+    sequences = sequences_of(USERS, TIMES)
+    n = len(sequences.items)
+    fitted = RecentPopularity(sequences, 6, sequences.offsets[1:], memory=0.1, shrink=3)
+    found = fitted.logits(sequences, sequences.offsets[1:], np.arange(30)).exp()[:, 1:].numpy()
+    order = np.argsort(sequences.times, kind="stable")
+    for user, end in enumerate(sequences.offsets[1:]):
+        past = [event for event in order if sequences.times[event] < sequences.times[end - 1]]
+        expected = 3 * n / 10 * (np.bincount(sequences.items, minlength=7)[1:] + 0.5) / (n + 3)
+        for age, event in enumerate(reversed(past)):
+            expected[sequences.items[event] - 1] += (1 - 10 / n) ** age
+        assert np.allclose(found[user], expected / expected.sum(), atol=1e-5)
+
+
+def test_recent_popularity_of_relative_times_is_popularity():
+    sequences = replace(sequences_of(USERS, TIMES), relative=True)
+    span = (sequences, 6, sequences.offsets[1:])
+    asked = (sequences, sequences.offsets[1:], np.arange(30))
+    recent, always = (kind(*span).logits(*asked) for kind in (RecentPopularity, Popularity))
+    assert torch.allclose(recent, always)

@@ -36,10 +36,12 @@ class WordSimilarity:
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history."""
-        n_items = self.n_items
-        asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
-        cosine = ((asked @ self.words) @ self.items).toarray()[:, 1:]
-        return padded(torch.from_numpy(cosine).float().add_(FLOOR).log_())
+        recent = recent_items(sequences, ends, users, self.n_items, self.recent, self.decay)
+        asked = sp.csr_array(recent.astype(np.float32) @ self.words)
+        used = np.unique(asked.indices)  # few of all words, so a dense product is the faster one
+        cosine_VB = self.items[used].T @ asked[:, used].toarray().T
+        cosine_BV = torch.from_numpy(cosine_VB).T.contiguous()  # far faster than any other copy
+        return padded(cosine_BV[:, 1:].add_(FLOOR).log_())
 
 
 class TextSimilarity:
@@ -63,6 +65,6 @@ class TextSimilarity:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
         n_items = len(self.vectors) - 1
         asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
-        history = torch.from_numpy((asked @ self.vectors.numpy()).astype(np.float32))
+        history = torch.from_numpy(asked.astype(np.float32) @ self.vectors.numpy())
         cosine = history @ self.vectors[1:].T
         return padded(cosine.clamp_min_(0).add_(FLOOR).log_())

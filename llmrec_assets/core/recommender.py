@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from llmrec_assets.core.baselines import DecayedMarkov, padded
+from llmrec_assets.core.baselines import DecayedMarkov
 from llmrec_assets.core.blend import fit_powers, log_probabilities
 from llmrec_assets.core.blocks import parts_of
 from llmrec_assets.core.candidates import Candidates, feature_names, find_candidates
@@ -78,22 +78,29 @@ class Recommender:
     ) -> None:
         """Raises KeyError when an expert of the prior has no power."""
         self.experts, self.powers, self.reranker = experts, powers, reranker
-        self.shares = torch.tensor([powers[name] for name in experts.prior])
+        self.shares = {name: powers[name] for name in experts.prior}
 
     @torch.no_grad()
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] log-probabilities of the next item."""
-        blocks = []
+        logits = torch.full((len(users), self.experts.n_items + 1), float("-inf"))
         for part in parts_of(len(users), self.experts.n_items):
-            prior_BV, found = self._look(sequences, ends[part], users[part])
-            if self.reranker is not None and len(found.codes):
-                scores = self.reranker(found.features)
-                own = prior_BV[found.rows, found.codes - 1]
-                n = len(prior_BV)
-                moved = log_total(own, found.rows, n) - log_total(scores, found.rows, n)
-                prior_BV[found.rows, found.codes - 1] = scores + moved[found.rows]
-            blocks.append(prior_BV)
-        return padded(torch.cat(blocks))
+            history = (sequences, ends[part], users[part])
+            if self.reranker is None:
+                logits[part, 1:] = self._prior(self._scored(self.experts.prior, *history))
+            else:
+                logits[part, 1:] = self._reordered(self.reranker, *self._look(*history))
+        return logits
+
+    def _reordered(
+        self, reranker: Reranker, prior_BV: torch.Tensor, found: Candidates
+    ) -> torch.Tensor:
+        """The prior with the candidates' probability shared out anew among them, in place."""
+        scores, n = reranker(found.features), len(prior_BV)
+        own = prior_BV[found.rows, found.codes - 1]
+        moved = log_total(own, found.rows, n) - log_total(scores, found.rows, n)
+        prior_BV[found.rows, found.codes - 1] = scores + moved[found.rows]
+        return prior_BV
 
     def examples(self, sequences: Sequences, targets: np.ndarray) -> Examples:
         """Candidates of all users with a target (int64 [U], -1 = none) among them."""
@@ -113,13 +120,27 @@ class Recommender:
         self, sequences: Sequences, ends: np.ndarray, users: np.ndarray
     ) -> tuple[torch.Tensor, Candidates]:
         """Prior log-probabilities [B, V] and the candidates with their features."""
-        everyone = self.experts.all
-        scored_EBV = log_probabilities(list(everyone.values()), sequences, ends, users)
-        prior_BV = torch.tensordot(self.shares, scored_EBV[: len(self.shares)], dims=1)
-        prior_BV = prior_BV.log_softmax(1)
-        scored = dict(zip(everyone, scored_EBV, strict=True))
+        scored = self._scored(self.experts.all, sequences, ends, users)
+        prior_BV = self._prior(scored)
         found = find_candidates(prior_BV, scored, self.experts.clock, sequences, ends, users)
         return prior_BV, found
+
+    def _prior(self, scored: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the prior's experts agree on, log-probabilities [B, V]."""
+        blended_BV = torch.zeros_like(next(iter(scored.values())))
+        for name, power in self.shares.items():
+            blended_BV.add_(scored[name], alpha=power)
+        return blended_BV.log_softmax(1)
+
+    @staticmethod
+    def _scored(
+        experts: Mapping[str, Scorer], sequences: Sequences, ends: np.ndarray, users: np.ndarray
+    ) -> dict[str, torch.Tensor]:
+        """Each expert's log-probabilities of items 1..V, [B, V]."""
+        return {
+            name: log_probabilities(expert, sequences, ends, users)
+            for name, expert in experts.items()
+        }
 
 
 @dataclass(frozen=True)

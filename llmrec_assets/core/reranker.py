@@ -17,6 +17,7 @@ from llmrec_assets.core.candidates import Candidates
 FOLDS = 4
 _WIDTH, _EPOCHS, _LEARNING_RATE, _DECAY, _DROPOUT = 32, 10, 1e-2, 1e-3, 0.1
 _LEAST_TARGETS = 40  # below, a fold says nothing
+_LEAST_SPREAD = 1e-4  # below, a feature is constant but for rounding
 
 
 class Reranker(nn.Module):
@@ -117,7 +118,9 @@ def fit_reranker(examples: Examples, seed: int) -> Reranker | None:
         torch.manual_seed(seed)
         reranker = Reranker(examples.features.shape[1])
         reranker.mean.copy_(examples.features.mean(0))
-        reranker.spread.copy_(examples.features.std(0) + 1e-6)
+        spread = examples.features.std(0)
+        # Of what never varied nothing is learnt: it stays out, also when it varies later.
+        reranker.spread.copy_(torch.where(spread > _LEAST_SPREAD, spread, torch.inf))
         fold = np.random.default_rng(seed).permutation(len(examples)) % FOLDS
         before = after = 0.0
         for index, correction in enumerate(reranker.folds):

@@ -32,6 +32,41 @@ def sequences_of(
     )
 
 
+def random_sequences(
+    seed: int, n_users: int = 40, n_items: int = 8, longest: int = 12, moments: int = 30
+) -> Sequences:
+    """Histories with items that recur, equal time stamps, dislikes, and users without events."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, longest + 1, n_users)
+    return sequences_of(
+        [rng.integers(1, n_items + 1, n).tolist() for n in lengths],
+        [np.sort(rng.integers(0, moments, n)).tolist() for n in lengths],
+        [(rng.random(n) < 0.8).tolist() for n in lengths],
+    )
+
+
+def with_another_future(
+    sequences: Sequences, ends: np.ndarray, seed: int
+) -> tuple[Sequences, np.ndarray]:
+    """The same events of each user before `ends`, but others, and not as many, from there on.
+
+    Returns:
+        The sequences and where the ends lie in them.
+    """
+    rng = np.random.default_rng(seed)
+    users, times, positive = [], [], []
+    n_items = int(sequences.items.max())
+    for start, end in zip(sequences.starts, ends, strict=True):
+        n = int(rng.integers(0, 5))
+        kept = slice(start, end)
+        now = int(sequences.times[kept].max(initial=0))
+        users.append([*sequences.items[kept].tolist(), *rng.integers(1, n_items + 1, n).tolist()])
+        times.append([*sequences.times[kept].tolist(), *range(now, now + n)])
+        positive.append([*sequences.positive[kept].tolist(), *(rng.random(n) < 0.5).tolist()])
+    other = sequences_of(users, times, positive)
+    return other, other.starts + ends - sequences.starts
+
+
 def catalogue(n_items: int, dimensions: int = 8, text: bool = True) -> Catalogue:
     """A catalogue whose texts are random directions."""
     embeddings = np.random.default_rng(3).normal(size=(n_items, dimensions)).astype(np.float32)

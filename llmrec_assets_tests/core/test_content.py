@@ -1,11 +1,12 @@
 from math import log
 
 import numpy as np
+import pytest
 
 from llmrec_assets.core.content import FLOOR, TextSimilarity, WordSimilarity
-from llmrec_assets.core.encoding import hashed_words
+from llmrec_assets.core.encoding import hashed_words, words
 from llmrec_assets.core.sequences import Catalogue
-from llmrec_assets_tests.core.examples import sequences_of
+from llmrec_assets_tests.core.examples import random_sequences, sequences_of
 
 TEXTS = ["", "red shoes", "red tea", "blue shoes", "电脑", ""]
 SEQUENCES = sequences_of([[1], [1, 4], []])
@@ -52,9 +53,76 @@ def test_texts_are_compared_by_cosine_around_the_mean_of_trained_items():
 
 
 def test_newer_events_ask_more_and_no_history_asks_nothing():
-    words = WordSimilarity(catalogue(), ALL, decay=0.5)
-    mixed = words.logits(SEQUENCES, np.array([3]), np.array([1]))[0, 1:].exp() - FLOOR
+    by_words = WordSimilarity(catalogue(), ALL, decay=0.5)
+    mixed = by_words.logits(SEQUENCES, np.array([3]), np.array([1]))[0, 1:].exp() - FLOOR
     assert np.allclose(mixed[[0, 3]], [1 / 3, 2 / 3], atol=1e-5)
-    for expert in (words, TextSimilarity(catalogue(), ALL)):
+    for expert in (by_words, TextSimilarity(catalogue(), ALL)):
         nothing = expert.logits(SEQUENCES, np.array([3]), np.array([2]))[0, 1:]
         assert np.allclose(nothing.exp(), FLOOR)
+
+
+def random_texts(rng: np.random.Generator, n_items: int) -> list[str]:
+    """Texts of frequent and rare words, some of them empty, and the padding item's."""
+    lexicon = [f"word{n}" for n in range(12)]
+    chances = 1 / np.arange(1, 13)
+    chosen = [
+        rng.choice(lexicon, rng.integers(0, 6), p=chances / chances.sum()) for _ in range(n_items)
+    ]
+    return ["", *(" ".join(text) for text in chosen)]
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)
+
+
+def tf_idf(texts: list[str], trained: np.ndarray) -> np.ndarray:
+    """A unit row an item, by the definition: whether each word occurs, by how rare it is."""
+    found = [set(words(text)) for text in texts]
+    lexicon = sorted(set().union(*found))
+    n = 1 + int(trained.sum())
+    rows = np.zeros((len(texts), len(lexicon)))
+    for column, word in enumerate(lexicon):
+        having = [item for item, own in enumerate(found) if word in own]
+        rows[having, column] = log(n / (1 + sum(trained[item] for item in having)))
+    return unit(rows)
+
+
+def asked_by(user_items: list[int], vectors: np.ndarray, recent: int, decay: float) -> np.ndarray:
+    """The history's vector: its newest items, older ones with less weight."""
+    newest = user_items[::-1][:recent]
+    weights = [decay**age for age in range(len(newest))]
+    return np.array(weights) @ vectors[newest] / max(sum(weights), 1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_equal_the_definitions_in_loops(seed):
+    rng = np.random.default_rng(seed)
+    sequences = random_sequences(seed, n_items=15)
+    texts = random_texts(rng, 15)
+    trained = np.append(False, rng.random(15) < 0.6)
+    rows = np.append(-1, np.where(rng.random(15) < 0.8, np.arange(15), -1)).astype(np.int32)
+    embeddings = (rng.normal(size=(15, 4)) + 1).astype(np.float32)
+    goods = Catalogue(15, rows, embeddings, 1, *hashed_words(texts))
+
+    meanings = np.where(rows[:, None] >= 0, embeddings[rows], 0)
+    meanings[rows >= 0] -= meanings[trained & (rows >= 0)].mean(0)
+    users = np.arange(sequences.n_users)
+    for expert, vectors in (
+        (WordSimilarity(goods, trained, recent=3, decay=0.7), tf_idf(texts, trained)),
+        (TextSimilarity(goods, trained, recent=3, decay=0.7), unit(meanings)),
+    ):
+        scores = expert.logits(sequences, sequences.offsets[1:], users)
+        assert (scores[:, 0] == float("-inf")).all()
+        for user, row in zip(users, scores, strict=True):
+            own = sequences.items[sequences.offsets[user] : sequences.offsets[user + 1]].tolist()
+            near = np.maximum(vectors @ asked_by(own, vectors, 3, 0.7), 0)
+            assert np.allclose(row[1:].exp(), near[1:] + FLOOR, atol=1e-5), (expert, user)
+
+
+def test_without_trained_items_no_word_is_rare_and_texts_keep_their_direction():
+    nothing = np.zeros(6, dtype=bool)
+    near = WordSimilarity(catalogue(), nothing).logits(SEQUENCES, np.array([1]), np.array([0]))
+    assert np.allclose(near[0, 1:].exp(), FLOOR)
+    texts = TextSimilarity(catalogue(), nothing).logits(SEQUENCES, np.array([1]), np.array([0]))
+    assert np.allclose(texts[0, 1:4].exp() - FLOOR, [1, 0, np.sqrt(0.5)], atol=1e-5)

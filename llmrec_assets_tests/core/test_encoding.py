@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from llmrec_assets.core import encoding
-from llmrec_assets.core.encoding import BagOfWords, Encoder, SentenceEncoder, words
+from llmrec_assets.core.encoding import (
+    HASHED_VOCABULARY,
+    BagOfWords,
+    Encoder,
+    SentenceEncoder,
+    hashed_words,
+    words,
+)
 
 TITLES = [
     "无线蓝牙耳机",
@@ -84,3 +91,29 @@ def test_bag_of_words_finds_shared_words_in_both_languages():
 )
 def test_words(text, expected):
     assert words(text) == expected
+
+
+def codes_of(texts: list[str]) -> list[list[int]]:
+    offsets, codes = hashed_words(texts)
+    assert (offsets.dtype, codes.dtype) == (np.int64, np.int32)
+    assert (offsets[0], offsets[-1], len(offsets)) == (0, len(codes), len(texts) + 1)
+    return [part.tolist() for part in np.split(codes, offsets[1:-1])]
+
+
+def test_hashed_words_list_each_word_and_pair_of_a_text_once():
+    texts = ["", "Red dress red dress", "dress", "!?", "耳机"]
+    found = codes_of(texts)
+    assert [len(codes) for codes in found] == [len(set(words(text))) for text in texts]
+    assert all(len(set(codes)) == len(codes) for codes in found)
+    assert set(found[2]) < set(found[1])
+    assert min(found[1]) >= 0
+    assert max(found[1]) < HASHED_VOCABULARY
+
+
+def test_hashed_words_depend_on_the_text_alone():
+    together = codes_of(TITLES)
+    assert [codes_of([title])[0] for title in TITLES] == together
+    assert codes_of(TITLES[::-1]) == together[::-1]
+    many = [f"a{n} b{n}" for n in range(2000)]
+    # Hardly any of 6,000 words and pairs share a code.
+    assert len(set(np.concatenate(codes_of(many)).tolist())) > 5900

@@ -80,9 +80,9 @@ def test_ease_asks_with_the_newest_events_and_keeps_to_popularity_where_they_say
     scores = fitted.logits(sequences, sequences.offsets[1:], np.arange(32)).exp()[:, 1:].numpy()
     weights = np.zeros((9, 9))
     weights[:6, :6] = fitted.weights
-    newest, older = USERS[0][-1] - 1, USERS[0][-2] - 1
-    told = (2 * weights[newest] + weights[older]) / 3
-    assert np.allclose(scores[0], np.maximum(told, 0) + ease.FLOOR, atol=1e-5)
+    for row, user in enumerate(USERS):
+        told = (2 * weights[user[-1] - 1] + weights[user[-2] - 1]) / 3
+        assert np.allclose(scores[row], np.maximum(told, 0) + ease.FLOOR, atol=1e-5)
     assert np.allclose(scores[30], fitted.popularity, atol=1e-6)
     assert np.allclose(scores[31], fitted.popularity, atol=1e-6)
 
@@ -149,3 +149,15 @@ def test_recent_popularity_of_relative_times_is_popularity():
     asked = (sequences, sequences.offsets[1:], np.arange(30))
     recent, always = (kind(*span).logits(*asked) for kind in (RecentPopularity, Popularity))
     assert torch.allclose(recent, always)
+
+
+def test_recent_popularity_of_an_empty_history_is_the_newest_and_dislikes_do_not_count():
+    times = [[*range(20)], [*range(100, 120)], []]
+    liked = [[True] * 20, [True] * 10 + [False] * 10, []]
+    sequences = sequences_of([[1] * 20, [2] * 20, []], times, liked)
+    fitted = RecentPopularity(sequences, 2, sequences.offsets[1:], memory=0.05, shrink=1)
+    asked = (sequences, sequences.offsets[1:], np.arange(3))
+    empty = fitted.logits(*asked)[2].exp()[1:].numpy()
+    # Of 30 likes 1.5 are remembered, nearly all of them item 2; all-time shares weigh as much.
+    always = np.array([20.5, 10.5]) / 31
+    assert np.allclose(empty, (always + np.array([0, 1])) / 2, atol=1e-3)

@@ -5,7 +5,11 @@ import pytest
 
 from llmrec_assets.core.item_clock import NAMES, WINDOWS, ItemClock
 from llmrec_assets.core.sequences import Sequences
-from llmrec_assets_tests.core.examples import sequences_of
+from llmrec_assets_tests.core.examples import (
+    random_sequences,
+    sequences_of,
+    with_another_future,
+)
 
 
 def random_data(seed: int = 0, users: int = 40) -> Sequences:
@@ -68,3 +72,47 @@ def test_relative_times_and_no_events_tell_nothing():
     assert not stopped.at(np.arange(1, 9), np.full(8, 20)).any()
     empty = ItemClock(sequences, 8, sequences.starts)
     assert not empty.at(np.arange(1, 9), np.full(8, 20)).any()
+
+
+def test_more_events_from_a_moment_on_tell_nothing_about_it():
+    sequences, now = random_data(), 12
+    rng = np.random.default_rng(2)
+    users = np.split(sequences.items, sequences.offsets[1:-1])
+    times = np.split(sequences.times, sequences.offsets[1:-1])
+    more = sequences_of(
+        [*(user.tolist() for user in users), *rng.integers(1, 9, (90, 3)).tolist()],
+        [*(own.tolist() for own in times), *[[now, now, now + 5]] * 90],
+    )
+    items = np.arange(1, 9)
+    clocks = [ItemClock(data, 8, data.offsets[1:]) for data in (sequences, more)]
+    for moment in range(now + 1):
+        before, after = (clock.at(items, np.full(8, moment)) for clock in clocks)
+        assert np.array_equal(before, after), moment
+    before, after = (clock.at(items, np.full(8, now + 1)) for clock in clocks)
+    assert not np.array_equal(before, after)
+
+
+def test_what_lies_beyond_the_end_of_training_is_never_read():
+    sequences = random_sequences(4)
+    ends = (sequences.starts + sequences.offsets[1:]) // 2
+    other, other_ends = with_another_future(sequences, ends, seed=5)
+    items, times = np.tile(np.arange(1, 9), 40), np.repeat(np.arange(40), 8)
+    before = ItemClock(sequences, 8, ends).at(items, times)
+    assert np.array_equal(before, ItemClock(other, 8, other_ends).at(items, times))
+
+
+def test_only_the_order_of_moments_counts():
+    sequences = random_data()
+    stretched = replace(sequences, times=sequences.times**3 - 50)
+    items, times = np.tile(np.arange(1, 9), 31), np.repeat(np.arange(31), 8)
+    before = ItemClock(sequences, 8, sequences.offsets[1:]).at(items, times)
+    after = ItemClock(stretched, 8, sequences.offsets[1:]).at(items, times**3 - 50)
+    assert np.array_equal(before, after)
+
+
+def test_events_of_one_stamp_do_not_know_each_other():
+    sequences = sequences_of([[1, 2], [1]], [[5, 5], [5]])
+    clock = ItemClock(sequences, 2, sequences.offsets[1:])
+    at_once, afterwards = (clock.at(np.array([1, 2]), np.full(2, t))[:, 0] for t in (5, 6))
+    assert at_once.tolist() == [0, 0]
+    assert np.allclose(np.expm1(afterwards), [2, 1])

@@ -75,3 +75,17 @@ def test_the_last_positive_event_before_an_end_is_held_out():
         assert split.validation[user] == (found[-1] if usable else -1)
         assert split.train_end[user] == (found[-1] if usable else end)
         assert split.test[user] == -1
+
+
+@pytest.mark.parametrize("users", [[], [[]], [[1, 2, 3], []]])
+def test_where_nothing_is_positive_nothing_is_held_out(users):
+    sequences = sequences_of(users, positive=[[False] * len(user) for user in users])
+    split = hold_out_last(sequences, sequences.offsets[1:])
+    assert split.train_end.tolist() == sequences.offsets[1:].tolist()
+    assert split.validation.tolist() == split.test.tolist() == [-1] * len(users)
+
+
+def test_what_follows_the_held_out_event_is_not_trained_on():
+    sequences = sequences_of([[1, 2, 3, 4]], positive=[[True, True, False, True]])
+    split = hold_out_last(sequences, np.array([3]))
+    assert (split.validation[0], split.train_end[0]) == (1, 1)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 import numpy as np
 
 from llmrec_assets.assets.model_inputs import read_inputs
@@ -62,29 +63,31 @@ def evaluate_versions(
     config = json.loads(training["config"])
     scaling = config.pop("scaling")
     version, notes = str(training["model_version"]), []
-    inputs = read_inputs(warehouse, arrays, scaling)
+    package = registry.load(version) if training["trained"] else None
+    encoder = package.info.encoder if package else None
+    inputs = read_inputs(warehouse, arrays, scaling, encoder=encoder)
     data = inputs.data["evaluation"]
     split = leave_one_out(data.sequences)
     scorers = named_baselines(compared, data, split)
-    if training["trained"]:
-        challenger = scorer_of(registry.load(version), "evaluation", data, split.train_end)
+    if package is not None:
+        if unread := incomparable(package, inputs):
+            raise dg.Failure(f"{version} cannot be judged: {unread}; launch the job retrain")
+        challenger = scorer_of(package, "evaluation", data, split.train_end)
         scorers.append((version, "challenger", challenger))
         scorers += parts(version, challenger)
     if champion is not None and champion != version:
         package = registry.load(champion)
-        reason = incomparable(package, inputs)
+        info = package.info
+        own = read_inputs(
+            warehouse, arrays, info.scaling, ("evaluation",), info.statistics_version, info.encoder
+        )
+        reason = incomparable(package, own)
         if reason:
             notes.append(f"champion {champion} is not compared: {reason}")
         else:
-            own = read_inputs(
-                warehouse,
-                arrays,
-                package.info.scaling,
-                ("evaluation",),
-                package.info.statistics_version,
-            ).data["evaluation"]
-            older = scorer_of(package, "evaluation", own, split.train_end)
-            scorers.append((champion, "champion", OnOwnScale(older, own.sequences)))
+            older = scorer_of(package, "evaluation", own.data["evaluation"], split.train_end)
+            theirs = OnOwnScale(older, own.data["evaluation"].sequences)
+            scorers.append((champion, "champion", theirs))
     found, further = [judge("leave_one_out", scorers, data, split)], []
     if config["objective"] == "sigmoid":
         further = [
@@ -95,7 +98,9 @@ def evaluate_versions(
     if data.sequences.relative:
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:
-        older_events = read_inputs(warehouse, arrays, scaling, ("global",)).data["global"]
+        older_events = read_inputs(warehouse, arrays, scaling, ("global",), encoder=encoder).data[
+            "global"
+        ]
         scorers = named_baselines(compared, older_events, global_time_split(older_events.sequences))
         found.append(
             _judge_globally(version, older_events, ModelConfig(**config), training, scorers)
@@ -147,7 +152,13 @@ def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dic
     """What the newest evaluation fit could see of its targets; all zero when nothing leaks."""
     with warehouse.connect() as connection:
         training = model_sql.newest_training(connection)
-    inputs = read_inputs(warehouse, arrays, json.loads(str(training["config"]))["scaling"])
+    package = registry.load(str(training["model_version"])) if training["trained"] else None
+    inputs = read_inputs(
+        warehouse,
+        arrays,
+        json.loads(str(training["config"]))["scaling"],
+        encoder=package.info.encoder if package else None,
+    )
     data = inputs.data["evaluation"]
     sequences, split = data.sequences, leave_one_out(data.sequences)
     leaks = leaks_of_split(sequences, split, data.splits == "train")
@@ -156,8 +167,7 @@ def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dic
             connection, inputs.statistics_version
         )
     # A network can only be held against the events that it was trained on.
-    if training["trained"] and training["data_fingerprint"] == inputs.final.fingerprint:
-        package = registry.load(str(training["model_version"]))
+    if package is not None and training["data_fingerprint"] == inputs.final.fingerprint:
         network = network_of(package, "evaluation", data)
         leaks |= leaks_of_model(network, sequences, data.catalogue, split.train_end)
     return leaks

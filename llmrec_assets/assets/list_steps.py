@@ -90,7 +90,9 @@ def serving_scorer(
     if decision["kind"] == "model":
         package = registry.load(decision["served"])
         info = package.info
-        inputs = read_inputs(warehouse, arrays, info.scaling, ("final",), info.statistics_version)
+        inputs = read_inputs(
+            warehouse, arrays, info.scaling, ("final",), info.statistics_version, info.encoder
+        )
         unread = scoring_steps.incomparable(package, inputs)
         if unread and scoring_steps.reads_texts(package):
             raise dg.Failure(f"{info.version} cannot rank: {unread}; launch the job retrain")

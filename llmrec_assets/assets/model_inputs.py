@@ -6,6 +6,10 @@ Imports torch: assets import this module in their bodies only.
 from dataclasses import dataclass
 from typing import Literal
 
+import duckdb
+import numpy as np
+
+from llmrec_assets.core.encoder_head import Head, base_of
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s2_sequences as sequences_sql
@@ -21,7 +25,7 @@ class Inputs:
     """What one training or scoring run reads."""
 
     data: dict[Fit, TrainingData]
-    encoder: str
+    encoder: str  # whose vectors they hold
     statistics_version: str
     scaling: Scaling
 
@@ -37,11 +41,16 @@ def read_inputs(
     scaling: Scaling,
     fits: tuple[Fit, ...] = ("evaluation", "final"),
     statistics_version: str | None = None,
+    encoder: str | None = None,
 ) -> Inputs:
-    """Read the training data once for each of `fits`; the newest statistics when none is named."""
+    """Read the training data once for each of `fits`.
+
+    Where none is named: the newest statistics, and the encoder that is in use. An encoder that
+    cannot be had, because the texts were encoded by another one, is not in the answer's `encoder`.
+    """
     with warehouse.connect() as connection:
-        encoder, file = embeddings_sql.current_matrix(connection)
-        matrix, words = arrays.open(file), training_data.item_words(connection)
+        encoder, matrix = _vectors(connection, arrays, encoder)
+        words = training_data.item_words(connection)
         version = statistics_version or sequences_sql.newest_statistics(connection)
         data: dict[Fit, TrainingData] = {
             fit: training_data.load(
@@ -50,3 +59,17 @@ def read_inputs(
             for fit in fits
         }
     return Inputs(data, encoder, version, scaling)
+
+
+def _vectors(
+    connection: duckdb.DuckDBPyConnection, arrays: Arrays, encoder: str | None
+) -> tuple[str, np.ndarray]:
+    """(name of the encoder, its matrix): the wanted one's, if it maps what is encoded now."""
+    base, file = embeddings_sql.current_matrix(connection)
+    frozen = arrays.open(file)
+    chosen = encoder or embeddings_sql.chosen_encoder(connection, base)
+    head = embeddings_sql.head_file(connection, chosen) if base_of(chosen) == base else None
+    if head is None or not len(frozen):
+        return base, frozen
+    name = f"{file.removesuffix('.npy')}-{chosen.removeprefix(base)[1:]}.npy"
+    return chosen, arrays.derive(name, frozen, Head.from_array(arrays.open(head)).apply)

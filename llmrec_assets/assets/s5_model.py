@@ -6,7 +6,7 @@ import dagster as dg
 import pandas as pd
 from pydantic import Field, field_validator
 
-from llmrec_assets.assets import plots, s4_features
+from llmrec_assets.assets import plots, s3_embeddings, s4_features
 from llmrec_assets.assets.table_metadata import (
     markdown,
     run_metadata,
@@ -84,7 +84,7 @@ class TrainingConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[s4_features.fused_features],
+    deps=[s4_features.fused_features, s3_embeddings.item_encoder],
     kinds={"torch", "mlflow"},
     owners=["team:ml"],
     pool="training",

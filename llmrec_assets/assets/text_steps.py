@@ -2,13 +2,15 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from llmrec_assets.core.encoding import Encoder
+from llmrec_assets.core.half_precision import neighbours_kept
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.embedding_endpoint import EmbeddingEndpoint
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
 
@@ -22,6 +24,22 @@ class Encoded:
 
     texts: int
     seconds: float
+    seconds_saved: float | None
+    tokens: int | None  # as the endpoint counts them
+    cost: float | None
+    float16_neighbours_kept: float | None  # of a sample of the first batch
+
+    def metadata(self) -> dict[str, int | float]:
+        """What the materialisation shows of it."""
+        shown = {
+            "newly_encoded": self.texts,
+            "encoding_seconds": round(self.seconds, 2),
+            "seconds_saved": self.seconds_saved and round(self.seconds_saved, 2),
+            "tokens": self.tokens,
+            "cost": self.cost,
+            "float16_neighbours_kept": self.float16_neighbours_kept,
+        }
+        return {name: value for name, value in shown.items() if value is not None}
 
 
 def encode_new(
@@ -30,29 +48,59 @@ def encode_new(
     name: str,
     make_encoder: Callable[[], Encoder],
     report: Callable[[str], None],
+    items_alone: bool = False,
 ) -> Encoded:
     """Encode the texts that have no vector under `name`; a kill loses at most one batch.
 
     A batch's file is written before its rows are committed: without them it is an orphan that the
-    next run overwrites.
+    next run overwrites. What an endpoint was paid for is kept, also where a later batch fails.
     """
     with warehouse.connect() as connection:
         lost = embeddings_sql.forget_lost(connection, name, arrays.exists)
-        waiting = embeddings_sql.new_texts(connection, name)
+        waiting = embeddings_sql.new_texts(connection, name, items_alone)
     if lost:
         report(f"the files of {lost} vectors are gone: texts still in use are encoded again")
     started, encoder = time.perf_counter(), make_encoder() if waiting else None
+    done, characters, kept = 0, 0, None
+    try:
+        for keys, texts, vectors in _batches(encoder, waiting):
+            kept = neighbours_kept(vectors) if kept is None else kept
+            part = arrays.write(embeddings_sql.part_name(name, keys), vectors.astype(np.float16))
+            with warehouse.connect() as connection:
+                embeddings_sql.remember(connection, name, keys, part)
+            done, characters = done + len(keys), characters + sum(map(len, texts))
+            seconds = time.perf_counter() - started
+            rate, left = done / seconds, (len(waiting) - done) * seconds / done
+            report(f"{done} of {len(waiting)} texts, {rate:.0f} a second, {left:.0f} s left")
+    finally:
+        usage = encoder.usage if isinstance(encoder, EmbeddingEndpoint) else None
+        spent = {
+            "tokens": usage.tokens if usage else None,
+            "cost": usage.cost if usage else None,
+            "seconds": time.perf_counter() - started,
+        }
+        with warehouse.connect() as connection:
+            row = embeddings_sql.record_encoding(
+                connection, name, encoded=done, characters=characters, **spent
+            )
+    saved = row["seconds_saved"]
+    return Encoded(done, **spent, seconds_saved=saved, float16_neighbours_kept=kept)
+
+
+def _batches(
+    encoder: Encoder | None, waiting: list[tuple[str, str]]
+) -> Iterator[tuple[list[str], list[str], np.ndarray]]:
+    """(keys, texts, float32 vectors) of each batch, once it is encoded."""
+    if encoder is None:
+        return
+    if isinstance(encoder, EmbeddingEndpoint):
+        texts = [text for _, text in waiting]
+        for place, vectors in encoder.encode_batches(texts):
+            yield [key for key, _ in waiting[place]], texts[place], vectors
+        return
     for first in range(0, len(waiting), BATCH):
         keys, texts = map(list, zip(*waiting[first : first + BATCH], strict=True))
-        assert encoder is not None
-        vectors = encoder.encode(texts)
-        part = arrays.write(embeddings_sql.part_name(name, keys), vectors)
-        with warehouse.connect() as connection:
-            embeddings_sql.remember(connection, name, keys, part)
-        done, seconds = first + len(keys), time.perf_counter() - started
-        left = (len(waiting) - done) * seconds / done
-        report(f"{done} of {len(waiting)} texts, {done / seconds:.0f} a second, {left:.0f} s left")
-    return Encoded(len(waiting), time.perf_counter() - started)
+        yield keys, texts, encoder.encode(texts)
 
 
 def assemble(
@@ -61,19 +109,42 @@ def assemble(
     """Put the vectors of all current texts into one matrix and make it current: its shape.
 
     `dimension` is asked only where there is no text at all.
+
+    Raises:
+        DimensionChanged: the encoder gave vectors of another length before.
     """
     with warehouse.connect() as connection:
         places = embeddings_sql.places(connection, name)
-    keys, parts, rows = places["text_key"], places["part"], places["part_row"]
-    matrix = np.zeros((0, 0 if len(keys) else dimension()), np.float32)
-    for part in np.unique(parts.astype(str)):
-        vectors, chosen = arrays.open(part), parts == part
-        if not len(matrix):
-            matrix = np.zeros((len(keys), vectors.shape[1]), np.float32)
-        matrix[chosen] = vectors[rows[chosen]]
+    keys = places["text_key"]
+    matrix = gather(arrays, places, name) if len(keys) else np.zeros((0, dimension()), np.float16)
     digest = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
     file = arrays.write(f"{FOLDER}/{name}-{digest}.npy", matrix)
     with warehouse.connect() as connection:
         embeddings_sql.publish(connection, name, file, len(matrix))
     arrays.keep_only(FOLDER, {file})
     return matrix.shape
+
+
+class DimensionChanged(Exception):
+    """One encoder's vectors are of different lengths."""
+
+
+def gather(arrays: Arrays, places: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The vectors at `places` (part, part_row), of which there is at least one, float16 [n, D].
+
+    Raises:
+        DimensionChanged: they are of different lengths.
+    """
+    parts, rows = places["part"], places["part_row"]
+    matrix = np.zeros((0, 0), np.float16)
+    for part in np.unique(parts.astype(str)):
+        vectors, chosen = arrays.open(part), parts == part
+        if not matrix.size:
+            matrix = np.zeros((len(parts), vectors.shape[1]), np.float16)
+        if vectors.shape[1] != matrix.shape[1]:
+            raise DimensionChanged(
+                f"the encoder {name} gave vectors of {matrix.shape[1]} and of {vectors.shape[1]}"
+                " numbers: set its dimensions, or name the model by its version"
+            )
+        matrix[chosen] = vectors[rows[chosen]]
+    return matrix

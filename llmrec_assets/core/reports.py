@@ -62,6 +62,16 @@ def learning_curve_plot(curve: Sequence[EpochReport]) -> Figure:
     return figure
 
 
+def tuning_plot(curve: Sequence[tuple[int, float]], best_step: int) -> Figure:
+    """NDCG@10 by text alone after so many steps of tuning."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*curve, strict=True), marker=".")
+    axes.axvline(best_step, color="tab:gray", linewidth=0.8)
+    axes.set(xlabel="steps", ylabel="NDCG@10 by text alone")
+    return figure
+
+
 def score_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Every metric of every scorer, a line for each."""
     table = rows.pivot(index=["protocol", "scorer"], columns="metric", values="score")

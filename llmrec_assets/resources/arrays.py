@@ -1,11 +1,14 @@
 """Large arrays as .npy files below the data root, which tables refer to by name."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
 from pydantic import Field
+
+ROWS = 8192  # of a block
 
 
 class Arrays(dg.ConfigurableResource):
@@ -37,6 +40,23 @@ class Arrays(dg.ConfigurableResource):
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{path} is missing: materialise text_features") from error
         return array
+
+    def derive(
+        self, name: str, source: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """The array `name`; where it is missing, `function` of `source` by blocks of rows.
+
+        The function keeps the shape. Only a block is held in memory.
+        """
+        path = Path(self.root) / name
+        if not path.is_file():
+            partial = path.with_name(f".{path.name}")
+            derived = np.lib.format.open_memmap(partial, "w+", source.dtype, source.shape)
+            for start in range(0, len(source), ROWS):
+                derived[start : start + ROWS] = function(source[start : start + ROWS])
+            derived.flush()
+            partial.replace(path)
+        return self.open(name)
 
     def exists(self, name: str) -> bool:
         """Whether the file is there."""

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Registry(dg.ConfigurableResource):
 
     database: str = Field(description="The SQLite file of MLflow.")
     artifacts: str = Field(description="The folder of MLflow's artifacts.")
+    model: str = Field(default=MODEL, description="Name of the registered model, of its runs too.")
 
     @contextlib.contextmanager
     def run(self, name: str, dagster_run_id: str) -> "Iterator[tuple[MlflowClient, str]]":
@@ -52,19 +53,29 @@ class Registry(dg.ConfigurableResource):
 
     def register(self, package: ModelPackage, run_id: str) -> int:
         """Log the package to the run and register it as the challenger; MLflow's number of it."""
+        return self.register_files(
+            package.info.version, lambda folder: model_package.save(package, folder), run_id
+        )
+
+    def register_files(self, version: str, save: Callable[[Path], None], run_id: str) -> int:
+        """`register` for whatever `save` writes into the folder that it is given."""
         client = self._client()
-        found = self._find(client, package.info.version)
+        found = self._find(client, version)
         if found is None:
             with tempfile.TemporaryDirectory() as folder:
-                model_package.save(package, Path(folder))
+                save(Path(folder))
                 client.log_artifacts(run_id, folder, PACKAGE_FOLDER)
-            if not client.search_registered_models(f"name = '{MODEL}'"):
-                client.create_registered_model(MODEL)
+            if not client.search_registered_models(f"name = '{self.model}'"):
+                client.create_registered_model(self.model)
             source = f"{client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
-            tags = {VERSION_TAG: package.info.version}
-            found = client.create_model_version(MODEL, source, run_id, tags=tags)
-        client.set_registered_model_alias(MODEL, CHALLENGER, str(found.version))
+            tags = {VERSION_TAG: version}
+            found = client.create_model_version(self.model, source, run_id, tags=tags)
+        client.set_registered_model_alias(self.model, CHALLENGER, str(found.version))
         return int(found.version)
+
+    def has(self, version: str) -> bool:
+        """Whether the version is registered."""
+        return self._find(self._client(), version) is not None
 
     def log_test_metrics(self, version: str, rows: "pd.DataFrame") -> None:
         """Log the version's own scores of `rows` (protocol, scorer, metric, score) to its run."""
@@ -82,15 +93,23 @@ class Registry(dg.ConfigurableResource):
         Raises:
             KeyError: there is no such version.
         """
+        return model_package.load(self.folder(version))
+
+    def folder(self, version: str) -> Path:
+        """Where the files of one of our version names lie.
+
+        Raises:
+            KeyError: there is no such version.
+        """
         run = Path(self.artifacts) / str(self._known(self._client(), version).run_id)
-        return model_package.load(run / "artifacts" / PACKAGE_FOLDER)
+        return run / "artifacts" / PACKAGE_FOLDER
 
     def alias(self, alias: str) -> str | None:
         """Our name of the version that carries `alias`, or None."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._client().get_model_version_by_alias(MODEL, alias).tags[VERSION_TAG]
+            return self._client().get_model_version_by_alias(self.model, alias).tags[VERSION_TAG]
         except MlflowException as error:
             # MLflow answers with either code where the model or its alias is not there yet.
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -105,16 +124,16 @@ class Registry(dg.ConfigurableResource):
         """
         client = self._client()
         number = str(self._known(client, version).version)
-        client.set_registered_model_alias(MODEL, CHAMPION, number)
-        client.set_model_version_tag(MODEL, number, "promoted_because", reason)
+        client.set_registered_model_alias(self.model, CHAMPION, number)
+        client.set_model_version_tag(self.model, number, "promoted_because", reason)
 
     def demote(self) -> None:
         """Take the champion's alias away: nothing is good enough to serve."""
         if self.alias(CHAMPION) is not None:
-            self._client().delete_registered_model_alias(MODEL, CHAMPION)
+            self._client().delete_registered_model_alias(self.model, CHAMPION)
 
     def _find(self, client: "MlflowClient", version: str) -> "ModelVersion | None":
-        found = client.search_model_versions(f"name = '{MODEL}'", max_results=10_000)
+        found = client.search_model_versions(f"name = '{self.model}'", max_results=10_000)
         return next((v for v in found if v.tags.get(VERSION_TAG) == version), None)
 
     def _known(self, client: "MlflowClient", version: str) -> "ModelVersion":
@@ -130,13 +149,13 @@ class Registry(dg.ConfigurableResource):
         in a new one, and the old one steps aside with its runs.
         """
         here = Path(self.artifacts).resolve().as_uri()
-        found = client.get_experiment_by_name(MODEL)
+        found = client.get_experiment_by_name(self.model)
         if found and found.artifact_location == here:
             return found.experiment_id
         if found:
-            aside = f"{MODEL} {found.experiment_id}, before the store was moved"
+            aside = f"{self.model} {found.experiment_id}, before the store was moved"
             client.rename_experiment(found.experiment_id, aside)
-        return client.create_experiment(MODEL, artifact_location=here)
+        return client.create_experiment(self.model, artifact_location=here)
 
     def _client(self) -> "MlflowClient":
         from mlflow import MlflowClient

@@ -24,5 +24,10 @@ def resources_of(layout: Layout) -> dict[str, Any]:
         "registry": Registry(
             database=str(layout.mlflow_database), artifacts=str(layout.mlflow_artifacts)
         ),
+        "encoder_registry": Registry(
+            database=str(layout.mlflow_database),
+            artifacts=str(layout.mlflow_artifacts),
+            model="llmrec_item_encoder",
+        ),
         "publisher": Publisher(root=str(layout.root)),
     }

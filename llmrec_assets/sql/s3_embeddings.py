@@ -41,6 +41,51 @@ TEXT_FEATURES = Table(
     ),
 )
 
+ITEM_ENCODER = Table(
+    SCHEMA,
+    "item_encoder",
+    (
+        Column("version", "varchar", "Name of the tuned encoder; of the frozen one if none was."),
+        Column("base", "varchar", "Name of the frozen encoder."),
+        Column("outcome", "varchar", "promoted, kept (the frozen one is as good) or off."),
+        Column("reason", "varchar", "Why, with the numbers."),
+        Column("encoder", "varchar", "Which of the two is used."),
+        Column("pairs", "bigint", "Pairs of items consumed together that it was tuned on.",
+               (f"{CLEAN}.item_id", f"{CLEAN}.time")),
+        Column("steps", "integer", "Batches up to the best validation."),
+        Column("head_file", "varchar", "File of the arrays: float32 [dimension + 1, dimension]."),
+        Column("trained_through", "bigint", "Newest ingestion sequence number of the events."),
+        Column("text_ndcg_frozen", "double", "Masked NDCG@10 of next items by text alone."),
+        Column("text_ndcg_tuned", "double", "The same with the tuned vectors."),
+        Column("text_gain_lower", "double", "Where the difference begins, 95 % interval."),
+        Column("text_gain_upper", "double", "Where it ends."),
+        Column("blend_ndcg_frozen", "double", "The same beside counting and words."),
+        Column("blend_ndcg_tuned", "double", "The same with the tuned vectors."),
+        Column("blend_gain_lower", "double", "Where the difference begins."),
+        Column("blend_gain_upper", "double", "Where it ends."),
+        Column("cpu_seconds", "double", "Of tuning and judging."),
+        Column("decided_at", "timestamp", "UTC."),
+    ),
+    primary_key=("version",),
+)  # fmt: skip
+
+ENCODING_RUNS = Table(
+    SCHEMA,
+    "encoding_runs",
+    (
+        Column("encoder", "varchar", "Name of the encoder."),
+        Column("texts", "bigint", "Distinct texts that were needed."),
+        Column("encoded", "bigint", "How many of them had no vector yet."),
+        Column("characters", "bigint", "Of the encoded ones."),
+        Column("tokens", "bigint", "Of the encoded ones, as the endpoint counts; null if local."),
+        Column("cost", "double", "Tokens times the price; null if local."),
+        Column("seconds", "double", "Spent on encoding."),
+        Column("seconds_saved", "double", "Texts that had a vector at this encoder's mean speed;"
+               " null before its first text."),
+        Column("ended_at", "timestamp", "UTC."),
+    ),
+)  # fmt: skip
+
 MATRICES = Table(
     SCHEMA,
     "matrices",
@@ -61,7 +106,9 @@ from s2_sequences.step_texts where text is not null
 
 NEW_TEXTS = f"""
 select distinct text_key, text from ({TEXTS})
-where text_key not in (select text_key from {TEXT_VECTORS.full_name} where encoder = ?)
+where (not $items or kind = 'item') and text_key not in (
+    select text_key from {TEXT_VECTORS.full_name} where encoder = $encoder
+)
 order by length(text), text_key
 """
 
@@ -81,10 +128,23 @@ from ({TEXTS}) as texts join numbered using (text_key) order by kind, item_id, b
 """
 
 
-def new_texts(connection: duckdb.DuckDBPyConnection, encoder: str) -> list[tuple[str, str]]:
+def new_texts(
+    connection: duckdb.DuckDBPyConnection, encoder: str, items_alone: bool = False
+) -> list[tuple[str, str]]:
     """(key, text) of every distinct text that the encoder has no vector of, shortest first."""
     TEXT_VECTORS.create(connection)
-    return connection.execute(NEW_TEXTS, [encoder]).fetchall()
+    parameters = {"encoder": encoder, "items": items_alone}
+    return connection.execute(NEW_TEXTS, parameters).fetchall()
+
+
+def item_vectors(connection: duckdb.DuckDBPyConnection, encoder: str) -> dict[str, np.ndarray]:
+    """text_key, part and part_row of every item text that has a vector."""
+    return read_columns(
+        connection,
+        f"""select text_key, part, part_row from {TEXT_VECTORS.full_name} where encoder = ?
+        and text_key in (select text_key from ({TEXTS}) where kind = 'item')""",
+        [encoder],
+    )
 
 
 def forget_lost(
@@ -126,6 +186,91 @@ def remember(
 def places(connection: duckdb.DuckDBPyConnection, encoder: str) -> dict[str, np.ndarray]:
     """text_key, part and part_row of every current text, in the order of the keys."""
     return read_columns(connection, PLACES, [encoder])
+
+
+def distinct_texts(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many vectors the current texts need."""
+    return connection.execute(f"select count(distinct text_key) from ({TEXTS})").fetchall()[0][0]
+
+
+def record_encoding(
+    connection: duckdb.DuckDBPyConnection,
+    encoder: str,
+    *,
+    encoded: int,
+    characters: int,
+    tokens: int | None,
+    cost: float | None,
+    seconds: float,
+) -> dict[str, float | None]:
+    """Add a run to encoding_runs; its row."""
+    ENCODING_RUNS.create(connection)
+    rate = connection.execute(
+        f"""select (sum(seconds) + $now) / nullif(sum(encoded) + $encoded, 0)
+        from {ENCODING_RUNS.full_name} where encoder = $encoder""",
+        {"encoder": encoder, "now": seconds, "encoded": encoded},
+    ).fetchall()[0][0]
+    if rate is None and encoded:
+        rate = seconds / encoded  # the first run of this encoder
+    texts = distinct_texts(connection)
+    row = {
+        "encoder": encoder,
+        "texts": texts,
+        "encoded": encoded,
+        "characters": characters,
+        "tokens": tokens,
+        "cost": cost,
+        "seconds": seconds,
+        "seconds_saved": None if rate is None else rate * max(texts - encoded, 0),
+    }
+    selected = ", ".join(f"${name} as {name}" for name in row)
+    ENCODING_RUNS.insert(connection, f"select {selected}, now()::timestamp as ended_at", row)
+    return row
+
+
+def record_item_encoder(connection: duckdb.DuckDBPyConnection, row: dict[str, object]) -> None:
+    """Note a decision; the newest one counts. A version decided before is decided anew."""
+    ITEM_ENCODER.create(connection)
+    selected = ", ".join(f"${name} as {name}" for name in row)
+    connection.execute(
+        f"insert or replace into {ITEM_ENCODER.full_name} by name"
+        f" (select {selected}, now()::timestamp as decided_at)",
+        row,
+    )
+
+
+def item_encoder_row(
+    connection: duckdb.DuckDBPyConnection, version: str
+) -> dict[str, object] | None:
+    """The row of one version."""
+    ITEM_ENCODER.create(connection)
+    return _row(connection, "version = ?", version)
+
+
+def chosen_encoder(connection: duckdb.DuckDBPyConnection, base: str) -> str:
+    """The name of the encoder in use over the frozen one of that name: a tuned one, or itself."""
+    ITEM_ENCODER.create(connection)
+    row = _row(connection, "base = ?", base)
+    return str(row["encoder"]) if row else base
+
+
+def head_file(connection: duckdb.DuckDBPyConnection, encoder: str) -> str | None:
+    """The file of the head of a tuned encoder."""
+    row = item_encoder_row(connection, encoder)
+    return str(row["head_file"]) if row and row["head_file"] else None
+
+
+def _row(
+    connection: duckdb.DuckDBPyConnection, condition: str, value: str
+) -> dict[str, object] | None:
+    cursor = connection.execute(
+        f"select * from {ITEM_ENCODER.full_name} where {condition}"
+        " order by decided_at desc limit 1",
+        [value],
+    )
+    names = [column[0] for column in cursor.description or []]
+    rows = cursor.fetchall()
+    return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
 def publish(connection: duckdb.DuckDBPyConnection, encoder: str, file: str, texts: int) -> None:

@@ -88,7 +88,8 @@ def test_every_text_has_its_own_vector(store):
     texts |= {step: text for step, text in STEPS.items() if text}
     assert found.keys() == texts.keys()
     for place, text in texts.items():
-        np.testing.assert_array_equal(found[place], BagOfWords().encode([text])[0])
+        # Two bytes a number keep about three digits.
+        np.testing.assert_allclose(found[place], BagOfWords().encode([text])[0], atol=3e-4)
 
 
 def test_only_new_texts_are_encoded(store):

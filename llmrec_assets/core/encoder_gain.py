@@ -1,0 +1,106 @@
+"""Is a tuned encoder worth having? Next items found by text alone, and beside what counts.
+
+Both are measured on targets that no pair came from, with intervals paired by user.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from llmrec_assets.core.blend import fit_powers
+from llmrec_assets.core.content import TextSimilarity
+from llmrec_assets.core.intervals import mean_intervals
+from llmrec_assets.core.metrics import ndcg
+from llmrec_assets.core.ranking import Scorer, evaluate
+from llmrec_assets.core.recommender import Experts, Recommender, make_experts
+from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+
+CUT = 10
+_MOST_USERS, _MOST_SCORES = 2000, 1 << 26
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Masked NDCG@10 with the frozen and the tuned vectors, and where the difference may lie."""
+
+    frozen: float
+    tuned: float
+    lower: float
+    upper: float
+    users: int
+
+
+def sampled(targets: np.ndarray, n_items: int, seed: int) -> np.ndarray:
+    """Targets (int64 [U], -1 = none) of as many users as are quickly judged; others -1."""
+    users = np.flatnonzero(targets >= 0)
+    most = min(_MOST_USERS, max(200, _MOST_SCORES // max(n_items, 1)))
+    if len(users) > most:
+        users = np.random.default_rng(seed).choice(users, most, replace=False)
+    kept = np.full(len(targets), -1, dtype=np.int64)
+    kept[users] = targets[users]
+    return kept
+
+
+def text_scorer(
+    catalogue: Catalogue, sequences: Sequences, train_end: np.ndarray, vectors: np.ndarray
+) -> Scorer:
+    """Ranks by text alone; `vectors` [V+1, D] are those of the items."""
+    positions, _ = flat_rows(sequences.starts, train_end)
+    trained = np.bincount(sequences.items[positions], minlength=catalogue.n_items + 1) > 0
+    return TextSimilarity(replace(catalogue, embeddings=vectors), trained)
+
+
+def text_gain(
+    catalogue: Catalogue,
+    sequences: Sequences,
+    train_end: np.ndarray,
+    targets: np.ndarray,
+    frozen: np.ndarray,
+    tuned: np.ndarray,
+) -> Gain:
+    """What tuning adds where text is all that ranks."""
+    sides = (text_scorer(catalogue, sequences, train_end, own) for own in (frozen, tuned))
+    return _gain([_gains(scorer, sequences, targets) for scorer in sides])
+
+
+def blend_gain(
+    catalogue: Catalogue,
+    sequences: Sequences,
+    train_end: np.ndarray,
+    targets: np.ndarray,
+    frozen: np.ndarray,
+    tuned: np.ndarray,
+) -> Gain:
+    """What it adds beside counting and words, which need no training and so tell it quickly.
+
+    The powers of each side are learnt on one half of the targets, the gain is of the other half.
+    """
+    users = np.flatnonzero(targets >= 0)
+    halves = [np.full(len(targets), -1, dtype=np.int64) for _ in range(2)]
+    for half, chosen in zip(halves, (users[::2], users[1::2]), strict=True):
+        half[chosen] = targets[chosen]
+    found = []
+    for own in (frozen, tuned):
+        experts = make_experts(None, sequences, replace(catalogue, embeddings=own), train_end)
+        found.append(_gains(_blended(experts, sequences, halves[0]), sequences, halves[1]))
+    return _gain(found)
+
+
+def _blended(experts: Experts, sequences: Sequences, targets: np.ndarray) -> Recommender:
+    prior = experts.prior
+    powers = fit_powers(list(prior.values()), sequences, targets, experts.n_items)
+    return Recommender(experts, dict(zip(prior, powers, strict=True)), None)
+
+
+@torch.no_grad()
+def _gains(scorer: Scorer, sequences: Sequences, targets: np.ndarray) -> np.ndarray:
+    return ndcg(evaluate(scorer, sequences, targets).masked_ranks, CUT)
+
+
+def _gain(sides: list[np.ndarray]) -> Gain:
+    frozen, tuned = sides
+    if len(frozen) == 0:
+        return Gain(0.0, 0.0, 0.0, 0.0, 0)
+    _, lower, upper = mean_intervals((tuned - frozen)[:, None])[0]
+    return Gain(float(frozen.mean()), float(tuned.mean()), float(lower), float(upper), len(frozen))

@@ -76,7 +76,12 @@ ITEM_TEXTS = Table(
         Column("item_id", "varchar", "Every item of the events and of the items files."),
         Column("item_seq", "bigint", "Its ingestion sequence number; 0 where no file has it."),
         Column("title", "varchar", "Title, or the id where there is none."),
-        Column("text", "varchar", "Title, brand, category and description; null without any."),
+        Column(
+            "text",
+            "varchar",
+            "Title, brand, category and description, or what the template"
+            " makes of the item; null without any.",
+        ),
     ),
     primary_key=("item_id",),
 )

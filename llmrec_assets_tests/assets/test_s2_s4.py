@@ -4,6 +4,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from llmrec_assets.assets.s2_sequences import SequencesConfig, user_sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.definitions import defs
 from llmrec_assets.resources.wiring import resources_of
@@ -147,3 +148,26 @@ def test_sql_and_numpy_agree_on_the_split(build, root):
         assert (data.splits[start:end] == "train").all(), user
         assert (data.splits[end : data.sequences.offsets[user + 1]] != "train").all(), user
     assert (data.splits[split.test[split.test >= 0]] == "test").all()
+
+
+def test_the_template_is_named_and_so_are_the_items_that_break_it(build, root):
+    (root.landing_items / "items.csv").write_text("item_id,title,kg\na,A,2\nb,B,heavy\n")
+    read = build(HEADER + "1,a,1,buy,,\n1,b,2,buy,,\n")
+    made = resources_of(root)
+    resources = {name: made[name] for name in ("warehouse", "behavior_dictionary")}
+
+    def metadata(source):
+        result = user_sequences(SequencesConfig(text_template=source), **resources)
+        return result.metadata["text_template"], result.metadata["items_with_fallback_text"]
+
+    assert metadata("") == ("built-in", 0)
+    label, fell_back = metadata("{{ title }} {{ attributes.kg|float(none) * 2 if attributes.kg }}")
+    assert len(label) == 12
+    assert fell_back == 1
+    texts = read("select text from s2_sequences.item_texts order by item_id")["text"]
+    assert texts.tolist() == ["A 4.0", "B"]
+
+
+def test_a_wrong_template_is_refused_by_the_name_of_its_field():
+    with pytest.raises(ValueError, match=r"text_template\n.*line 1: unknown variable 'titel'"):
+        SequencesConfig(text_template="{{ titel }}")

@@ -1,0 +1,115 @@
+"""What is encoded of items and steps: by SQL, by a template, and out of texts nobody wished for."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmrec_assets.assets import text_steps
+from llmrec_assets.core.behaviors import DEFAULT_BEHAVIORS
+from llmrec_assets.core.encoding import BagOfWords
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s2_sequences, s2_texts
+from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
+from llmrec_assets.sql.s3_embeddings import current_matrix
+
+TIME = pd.Timestamp("2024-01-01")
+
+
+class Store:
+    """A warehouse with one user who bought each of some items, and stage 2 and 3 on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.warehouse = Warehouse(path=str(folder / "warehouse.duckdb"))
+        self.arrays = Arrays(root=str(folder / "arrays"))
+
+    def build(self, items: list[dict], events: list[dict] | None = None, **reading) -> int:
+        """Fill stage 1 and build stage 2; how many items fell back."""
+        language = reading.pop("language", "en")
+        given = events or [{"item_id": item["item_id"]} for item in items]
+        rows = [
+            {"seq": n, "event_id": str(n), "user_id": "u", "behavior": "buy", "rating": None,
+             "text": None, "timestamp": TIME + pd.Timedelta(days=n), "own_event_id": True,
+             "ingested_at": TIME + pd.Timedelta(days=99)} | event
+            for n, event in enumerate(given)
+        ]  # fmt: skip
+        with self.warehouse.connect() as connection:
+            for table, frame in ((RAW_EVENTS, rows), (RAW_ITEMS, items)):
+                table.clear(connection)
+                connection.register("given", pd.DataFrame(frame))
+                table.insert(connection, "from given")
+            s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, language)
+            s2_sequences.clean(
+                connection, earliest="1990-01-01", bot_events_per_day=99, drop_bots=False,
+                k_core=0, outlier_deviations=6.0,
+            )  # fmt: skip
+            settings = {"history_length": 50, "description_characters": 300} | reading
+            return s2_sequences.build_sequences(connection, language, **settings)
+
+    def texts(self) -> dict[str, str | None]:
+        """Item → what is encoded of it."""
+        found = self.warehouse.read_arrow("select item_id, text from s2_sequences.item_texts")
+        return {row["item_id"]: row["text"] for row in found.to_pylist()}
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        """Item → vector, made by the bag of words; only of items with a text."""
+        text_steps.encode_new(self.warehouse, self.arrays, "bag", BagOfWords, lambda _line: None)
+        text_steps.assemble(self.warehouse, self.arrays, "bag", lambda: 512)
+        with self.warehouse.connect() as connection:
+            matrix = self.arrays.open(current_matrix(connection)[1])
+            rows = connection.execute(
+                "select item_id, embedding_row from s3_embeddings.text_features where kind = 'item'"
+            ).fetchall()
+        return {item: np.asarray(matrix[row]) for item, row in rows}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def item(name: str, title: str | None = None, **fields) -> dict:
+    return {
+        "item_id": name, "title": title, "brand": None, "category": None, "description": None,
+        "price": None, "attributes": None,
+    } | fields  # fmt: skip
+
+
+def test_a_template_replaces_the_text_and_nothing_else(store, monkeypatch):
+    monkeypatch.setattr(s2_texts, "BATCH", 2)
+    items = [
+        item("a", "Apple", brand="Best", price=2.0, attributes='{"color": "red"}'),
+        item("b", "Bread", description="fresh " * 99),
+        item("c"),
+        item("d", "Date", price=3.5),
+        item("e", "{{ 7*7 }}", attributes='{"color": 1}'),
+    ]
+    store.build(items)
+    plain = store.warehouse.read("select item_id, item_seq, title from s2_sequences.item_texts")
+    template = (
+        "{{ title }} {{ price }} {{ attributes.color.upper() if attributes.color }}"
+        " {{ description[:11] }} {{ '中' if language == 'zh' }}"
+    )
+    assert store.build(items, text_template=template, language="zh") == 1
+    assert store.texts() == {
+        "a": "Apple 2 RED 中",
+        "b": "Bread fresh fresh 中",
+        "c": "中",
+        "d": "Date 3.5 中",
+        "e": "{{ 7*7 }}",
+    }
+    again = store.warehouse.read("select item_id, item_seq, title from s2_sequences.item_texts")
+    pd.testing.assert_frame_equal(plain, again)
+    steps = store.warehouse.read("select text from s2_sequences.step_texts where item_id = 'a'")
+    assert steps["text"].tolist() == ["购买Apple 2 RED 中"]
+
+
+def test_the_template_of_the_built_in_text_makes_the_built_in_text(store):
+    items = [item("a", " A ", brand="B"), item("b", category="C", description="D  d"), item("c")]
+    store.build(items)
+    built_in = store.texts()
+    template = "{{ [title, brand, category, description]|select|join('. ') }}"
+    assert store.build(items, text_template=template) == 0
+    assert store.texts() == built_in | {"b": "C. D d"}

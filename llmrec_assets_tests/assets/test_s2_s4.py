@@ -171,3 +171,13 @@ def test_the_template_is_named_and_so_are_the_items_that_break_it(build, root):
 def test_a_wrong_template_is_refused_by_the_name_of_its_field():
     with pytest.raises(ValueError, match=r"text_template\n.*line 1: unknown variable 'titel'"):
         SequencesConfig(text_template="{{ titel }}")
+
+
+def test_half_a_character_is_rejected_and_a_nul_becomes_a_space(build, root):
+    titles = ['{"item_id": "x", "title": "a\\ud83d b"}', '{"item_id": "y", "title": "a\\u0000b"}']
+    (root.landing_items / "items.jsonl").write_text("\n".join(titles))
+    read = build(HEADER + "1,x,1,buy,,\n1,y,2,buy,,\n")
+    rejected = read("select line, reason from s1_raw_events.rejected_events")
+    assert rejected.to_dict("list") == {"line": [1], "reason": ["not a JSON object"]}
+    texts = read("select text from s3_embeddings.text_features where kind = 'item'")
+    assert texts["text"].tolist() == ["a b"]

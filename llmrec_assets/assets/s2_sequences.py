@@ -118,6 +118,15 @@ class SequencesConfig(dg.Config):
         " and description.",
     )
 
+    step_details: bool = Field(
+        default=setting("STEP_DETAILS", False),
+        description="Encode of a step its rating and review too: about one text an event, instead"
+        " of one for each behaviour with an item.",
+    )
+    review_characters: int = Field(
+        default=300, description="How much of a review is encoded under step_details.", ge=0
+    )
+
     @field_validator("text_template")
     @classmethod
     def _is_a_template(cls, source: str) -> str:
@@ -125,7 +134,7 @@ class SequencesConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[clean_events, s1_raw_events.raw_items],
+    deps=[clean_events, s1_raw_events.raw_events, s1_raw_events.raw_items],
     kinds={"duckdb"},
     owners=["team:data"],
     metadata=static_metadata(USER_SEQUENCES),

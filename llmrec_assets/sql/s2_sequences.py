@@ -14,6 +14,7 @@ from llmrec_assets.sql import s2_texts as texts_sql
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
+    EVENT_DETAILS,
     ITEMS,
     RAW,
     REMOVED_EVENTS,
@@ -276,9 +277,11 @@ def build_sequences(
     history_length: int,
     description_characters: int,
     text_template: str = "",
+    step_details: bool = False,
+    review_characters: int = 300,
     shard_count: int = 1,
 ) -> int:
-    """Build item_texts, step_texts and user_sequences from the clean events.
+    """Build item_texts, event_details, step_texts and user_sequences from the clean events.
 
     Needs the table `words`. The tables hold the same rows for every `shard_count`. Returns the
     number of items that have the built-in text because their own values break the template.
@@ -287,6 +290,9 @@ def build_sequences(
     fell_back = texts_sql.build_item_texts(
         connection, language, text_template, description_characters
     )
+    EVENT_DETAILS.clear(connection)
+    if step_details:
+        texts_sql.build_event_details(connection, language, review_characters)
     texts_sql.build_step_texts(connection, joiner)
     USER_SEQUENCES.clear(connection)
     reading = {"joiner": joiner, "separator": separator, "history_length": history_length}

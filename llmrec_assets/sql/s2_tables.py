@@ -86,15 +86,31 @@ ITEM_TEXTS = Table(
     primary_key=("item_id",),
 )
 
+EVENT_DETAILS = Table(
+    SCHEMA,
+    "event_details",
+    (
+        Column("seq", "bigint", "A clean event; only those with details, none unless asked for."),
+        Column("details", "varchar", "Its rating and review in words.", private=True),
+    ),
+    primary_key=("seq",),
+)
+
 STEP_TEXTS = Table(
     SCHEMA,
     "step_texts",
     (
         Column("behavior", "varchar", "What was done."),
         Column("item_id", "varchar", "With which item."),
-        Column("text", "varchar", "Behaviour and item in words; null for an item without text."),
+        Column("details", "varchar", "As in event_details; empty without any.", private=True),
+        Column(
+            "text",
+            "varchar",
+            "Behaviour, item and details in words; null where neither item nor details have any.",
+            private=True,
+        ),
     ),
-    primary_key=("behavior", "item_id"),
+    primary_key=("behavior", "item_id", "details"),
 )
 
 CLEAN = f"{SCHEMA}.clean_events"

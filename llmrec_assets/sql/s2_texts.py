@@ -8,9 +8,22 @@ import duckdb
 import pyarrow as pa
 
 from llmrec_assets.core import templates
-from llmrec_assets.sql.s2_tables import CLEAN, ITEM_TEXTS, ITEMS, SCHEMA, STEP_TEXTS
+from llmrec_assets.sql.s2_tables import (
+    CLEAN,
+    EVENT_DETAILS,
+    ITEM_TEXTS,
+    ITEMS,
+    RAW,
+    SCHEMA,
+    STEP_TEXTS,
+)
 
 BATCH = 10_000  # items a template is rendered for at a time
+SCALES = (5, 10, 100)  # a largest rating of one of these is the end of the scale
+RATED = {
+    "en": {"rated": "rated {:g}", "rated_of": "rated {:g} of {:g}"},
+    "zh": {"rated": "评分 {:g}", "rated_of": "评分 {:g}/{:g}"},
+}
 NAME_CHARACTERS = 500  # of a title, brand or category: more is no name
 
 
@@ -45,9 +58,30 @@ select row_number() over (order by item_id) as number, *, {BUILT_IN} as default_
 from ({ITEM_PARTS}) as parts
 """
 
+# Only training events tell the scale, so that no text depends on what is held out.
+DETAILS = f"""
+with scale as (
+    select case when max(rating) in {SCALES} then max(rating) end as best
+    from {CLEAN} where split = 'train' and not is_outlier
+), told as (
+    select seq, case when not is_outlier then events.rating end as rating,
+        {_on_one_line("text", "$review_characters")} as review
+    from {CLEAN} as events left join {RAW} as raw using (seq)
+    where events.rating is not null or text is not null
+)
+select seq, concat_ws('. ',
+    case when rating between 0 and best then format($rated_of, rating, best)
+        else format($rated, rating) end, review) as details
+from told, scale where rating is not null or review is not null
+"""
+
 STEP_TEXT = f"""
-select behavior, item_id, coalesce(word, behavior) || $joiner || text as text
-from (select distinct behavior, item_id from {CLEAN})
+select behavior, item_id, details, coalesce(word, behavior) || $joiner
+    || nullif(concat_ws('. ', text, nullif(details, '')), '') as text
+from (
+    select distinct behavior, item_id, coalesce(details, '') as details
+    from {CLEAN} left join {EVENT_DETAILS.full_name} using (seq)
+)
 join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
 """
 
@@ -66,9 +100,22 @@ def build_item_texts(
     return 0
 
 
+def build_event_details(
+    connection: duckdb.DuckDBPyConnection, language: str, review_characters: int
+) -> None:
+    """Build event_details: the rating of each event, and the start of its review, in words.
+
+    They are part of the event they were given at, never of its target: the input of a step is what
+    was known at and of that step, and the targets are later steps.
+    """
+    parameters = RATED[language] | {"review_characters": review_characters}
+    EVENT_DETAILS.replace(connection, f"{DETAILS} order by seq", parameters)
+
+
 def build_step_texts(connection: duckdb.DuckDBPyConnection, joiner: str) -> None:
-    """Build step_texts from item_texts."""
-    STEP_TEXTS.replace(connection, f"{STEP_TEXT} order by behavior, item_id", {"joiner": joiner})
+    """Build step_texts from item_texts and event_details: each text once."""
+    query = f"{STEP_TEXT} order by behavior, item_id, details"
+    STEP_TEXTS.replace(connection, query, {"joiner": joiner})
 
 
 def _render_item_texts(

@@ -16,7 +16,7 @@ HEADER = "user_id,item_id,timestamp,behavior,rating,value\n"
 def build(root):
     """Write a log and build everything up to the fused features; a reader of the warehouse."""
 
-    def run(text, name="events.csv", **cleaning):
+    def run(text, name="events.csv", steps=None, **cleaning):
         (root.landing_events / name).write_text(text, encoding="utf-8")
         resources = resources_of(root)
         resources["encoder"] = type(resources["encoder"])(model="bag_of_words")
@@ -24,7 +24,8 @@ def build(root):
         definitions = dg.Definitions(
             assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
         )
-        config = {"ops": {"clean_events": {"config": cleaning}}}
+        configs = {"clean_events": cleaning, "user_sequences": steps or {}}
+        config = {"ops": {op: {"config": given} for op, given in configs.items()}}
         result = definitions.resolve_job_def("build").execute_in_process(run_config=config)
         assert result.success
 
@@ -181,3 +182,24 @@ def test_half_a_character_is_rejected_and_a_nul_becomes_a_space(build, root):
     assert rejected.to_dict("list") == {"line": [1], "reason": ["not a JSON object"]}
     texts = read("select text from s3_embeddings.text_features where kind = 'item'")
     assert texts["text"].tolist() == ["a b"]
+
+
+def test_steps_with_other_details_have_other_vectors(build, root):
+    (root.landing_items / "items.csv").write_text("item_id,title\na,A\nb,B\n")
+    header = "user_id,item_id,timestamp,behavior,rating,text\n"
+    read = build(
+        header + "1,a,1,rate,4,great\n1,a,2,rate,1,awful\n1,b,3,buy,,\n2,a,1,rate,4,great\n"
+    )
+
+    def rows():
+        return read(
+            "select embedding_row from s4_features.fused_features order by user_code, position"
+        )["embedding_row"].tolist()
+
+    first, again, other, same = rows()
+    assert first == again == same != other
+    build(header, "none.csv", steps={"step_details": True})
+    first, again, other, same = rows()
+    assert first == same
+    assert len({first, again, other}) == 3
+    assert min(first, again, other) >= 0

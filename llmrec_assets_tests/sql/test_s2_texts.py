@@ -166,3 +166,77 @@ def test_attributes_that_are_no_object_of_json_break_only_what_asks_for_them(sto
     template = "{{ title }}{{ attributes.color }}!"
     assert store.build(items, text_template=template) == 1
     assert store.texts() == {"a": "A", "b": "B!", "c": "C!"}
+
+
+RATED = [
+    {"item_id": "a", "behavior": "rate", "rating": 4.0, "text": "so\x00\ngood " + "!" * 999},
+    {"item_id": "a", "behavior": "rate", "rating": 4.5},
+    {"item_id": "a", "behavior": "buy"},
+    {"item_id": "a", "behavior": "buy", "text": " "},
+    {"item_id": "none", "behavior": "review", "text": "no title, still a review"},
+    {"item_id": "none", "behavior": "view"},
+    {"item_id": "b", "behavior": "rate", "rating": 5.0},
+    {"item_id": "b", "behavior": "rate", "rating": 5.0, "text": "{{ 7*7 }} 好"},
+]
+TARGETS = [{"item_id": "b", "behavior": "buy"}, {"item_id": "b", "behavior": "buy"}]
+
+
+def steps(store: Store) -> list[str | None]:
+    """The text of every clean event, as the join of the fused features finds it."""
+    found = store.warehouse.read_arrow(
+        """select text from s2_sequences.clean_events as events
+        left join s2_sequences.event_details using (seq)
+        left join s2_sequences.step_texts as texts
+            on (texts.behavior, texts.item_id) = (events.behavior, events.item_id)
+            and texts.details = coalesce(event_details.details, '')
+        order by seq"""
+    )
+    return [row["text"] for row in found.to_pylist()]
+
+
+def test_details_are_of_their_own_event_only(store):
+    items = [item("a", "A"), item("b", "B"), item("none")]
+    store.build(items, RATED + TARGETS, step_details=True, review_characters=11)
+    assert steps(store) == [
+        "rate A. rated 4 of 5. so good !!",
+        "rate A. rated 4.5 of 5",
+        "buy A",
+        "buy A",
+        "review no title, s",
+        None,
+        "rate B. rated 5 of 5",
+        "rate B. rated 5 of 5. {{ 7*7 }} 好",
+        "buy B",
+        "buy B",
+    ]
+    store.vectors()
+    store.build(items, RATED + TARGETS, step_details=True, language="zh")
+    assert steps(store)[1] == "评分A. 评分 4.5/5"
+
+
+def test_without_details_a_behaviour_with_an_item_is_one_text(store):
+    items = [item("a", "A"), item("b", "B"), item("none")]
+    store.build(items, RATED + TARGETS)
+    assert steps(store)[:4] == ["rate A", "rate A", "buy A", "buy A"]
+    counts = store.warehouse.read(
+        """select (select count(*) from s2_sequences.step_texts) as texts,
+        (select count(*) from s2_sequences.event_details) as details,
+        (select count(distinct (behavior, item_id)) from s2_sequences.clean_events) as pairs"""
+    ).iloc[0]
+    assert counts["texts"] == counts["pairs"] == 6
+    assert counts["details"] == 0
+
+
+@pytest.mark.parametrize(
+    ("ratings", "text"),
+    [
+        ([4, 3, 3, 5], "rate A. rated 4"),  # what is held out does not tell the scale
+        ([4, 5, 1, 1], "rate A. rated 4 of 5"),
+        ([7, 10, 1, 1], "rate A. rated 7 of 10"),
+        ([-1, 5, 1, 1], "rate A. rated -1"),
+    ],
+)
+def test_the_scale_is_told_where_training_events_show_it(store, ratings, text):
+    events = [{"item_id": "a", "behavior": "rate", "rating": float(r)} for r in ratings]
+    store.build([item("a", "A")], events, step_details=True)
+    assert steps(store)[0] == text

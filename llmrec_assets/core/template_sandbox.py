@@ -8,14 +8,16 @@ long text out of a short one is bounded.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Undefined, nodes, pass_context
+from jinja2 import Environment, StrictUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateRuntimeError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from llmrec_assets.core.template_values import Missing
+
 MAX_CHARACTERS = 20_000  # of a rendered text, and of any text on the way there
-MAX_STEPS = 10_000  # of all loops of one rendering together
+MAX_STEPS = 10_000  # of all loops and ranges of one rendering together
 MAX_DIGITS = 10
 # Names with a space: no template can write them.
 STEPS = "steps taken"  # in the context of a rendering
@@ -39,35 +41,6 @@ STATEMENTS = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes
 REFUSED = (nodes.Pow, nodes.Mod, nodes.MarkSafe, nodes.MarkSafeIfAutoescape)
 
 
-class Missing(Undefined):
-    """A value that an item does not have: false, printed as nothing, and equal to none."""
-
-    __slots__ = ()
-
-    def __init__(self, name: str) -> None:
-        super().__init__(hint=f"{name} is missing for some items; ask for it with if first")
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the other is missing too, or none."""
-        return other is None or isinstance(other, Missing)
-
-    __hash__ = Undefined.__hash__
-
-    def __getitem__(self, part: object) -> "Missing":
-        """Nothing of nothing, where a part of a text is asked for."""
-        if isinstance(part, slice):
-            return self
-        return self._fail_with_undefined_error()
-
-
-class Attributes(dict[str, Any]):
-    """The attributes of an item; one that it does not have is missing, not an error."""
-
-    def __missing__(self, name: object) -> Missing:
-        """The value of an unknown name."""
-        return Missing(f"attributes.{name}")
-
-
 class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates."""
 
@@ -80,7 +53,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             optimized=False,  # else a constant expression is computed before it has a line
             finalize=lambda value: "" if value is None else value,
         )
-        self.globals = {"range": self.globals["range"]}
+        self.globals = {"range": _range}
         guarded = {"join": _join, "replace": _replace, "round": _round, COUNTED: _counted}
         self.filters = {name: FILTERS[name] for name in FILTER_NAMES} | guarded
         self.tests["none"] = lambda value: value is None or isinstance(value, Missing)
@@ -89,7 +62,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Range, and the listed methods of texts and attributes."""
         owner = getattr(obj, "__self__", None)
         names = METHODS.get(dict if isinstance(owner, dict) else type(owner), [])
-        return obj is self.globals["range"] or getattr(obj, "__name__", None) in names
+        return obj is _range or getattr(obj, "__name__", None) in names
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # pyright: ignore
         """Call what is safe to call; the error has no address of memory in it."""
@@ -131,14 +104,23 @@ def _bounded(characters: int) -> None:
         raise TemplateRuntimeError(f"a text is longer than {MAX_CHARACTERS} characters")
 
 
+def _charge(context: Context, steps: int) -> None:
+    context[STEPS][0] += steps
+    if context[STEPS][0] > MAX_STEPS:
+        raise TemplateRuntimeError(f"loops and ranges take more than {MAX_STEPS} steps")
+
+
+@pass_context
+def _range(context: Context, *limits: int) -> range:
+    _charge(context, len(numbers := range(*limits)))
+    return numbers
+
+
 @pass_context
 def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
     """The values of a loop, as long as the rendering has steps left."""
     for value in values:
-        steps = context[STEPS]
-        steps.append(None)
-        if len(steps) > MAX_STEPS:
-            raise TemplateRuntimeError(f"the loops take more than {MAX_STEPS} steps")
+        _charge(context, 1)
         if isinstance(value, str):
             _bounded(len(value))
         yield value

@@ -4,8 +4,6 @@ A template is Jinja2 in a sandbox. What an item says is data to it, never a temp
 """
 
 import hashlib
-import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,15 +16,13 @@ from llmrec_assets.core.template_sandbox import (
     COUNTED,
     MAX_CHARACTERS,
     STEPS,
-    Attributes,
-    Missing,
     Sandbox,
     refusal,
 )
+from llmrec_assets.core.template_values import TEXTS, variables_of
 
 BUILT_IN = "built-in"
 MAX_SOURCE = 10_000
-TEXTS = ("title", "brand", "category", "description")
 VARIABLES = {"item_id", *TEXTS, "price", "attributes", "language"}
 SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")  # half a character is none
 ERRORS = (
@@ -125,7 +121,7 @@ def render_one(template: Template, row: Mapping[str, Any], language: str) -> str
     written: list[str] = []
     characters = 0
     try:
-        for piece in template.generate(_variables(row) | {"language": language, STEPS: []}):
+        for piece in template.generate(variables_of(row) | {"language": language, STEPS: [0]}):
             characters += len(piece)
             if characters > MAX_CHARACTERS:
                 raise jinja2.TemplateRuntimeError(
@@ -136,23 +132,6 @@ def render_one(template: Template, row: Mapping[str, Any], language: str) -> str
         line = _line(error)
         raise TemplateError(f"line {line}: {error}" if line else str(error)) from error
     return SPACE.sub(" ", "".join(written)).strip() or None
-
-
-def _variables(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the template sees of an item. A whole price has no decimals."""
-    price = row.get("price")
-    if price is not None and math.isfinite(price) and price == int(price):
-        price = int(price)
-    attributes = json.loads(row.get("attributes") or "{}", object_hook=_known)
-    values = {name: row.get(name) for name in ("item_id", *TEXTS)} | {"price": price}
-    return {
-        **{name: Missing(name) if value is None else value for name, value in values.items()},
-        "attributes": attributes if isinstance(attributes, dict) else Attributes(),
-    }
-
-
-def _known(values: dict[str, Any]) -> Attributes:
-    return Attributes({name: value for name, value in values.items() if value is not None})
 
 
 def _check(tree: nodes.Template, environment: Sandbox) -> None:

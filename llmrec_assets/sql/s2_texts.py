@@ -1,7 +1,7 @@
 """Stage 2 in SQL: what is encoded of an item, and of a step with it.
 
-Whatever a title or description holds is data: no text is cut in the middle of a statement, run as
-a template or read as an instruction. Control characters end here, as spaces.
+Whatever a title, description or review holds is data, never a template. Control characters end
+here, as spaces.
 """
 
 import duckdb
@@ -33,14 +33,13 @@ def _on_one_line(column: str, characters: str) -> str:
     return f"nullif(trim(regexp_replace({cut}, '[\\p{{Cc}}\\p{{Zl}}\\p{{Zp}}]+', ' ', 'g')), '')"
 
 
+NAMES = ", ".join(
+    f"{_on_one_line(name, str(NAME_CHARACTERS))} as {name}"
+    for name in ("title", "brand", "category")
+)
+
 ITEM_PARTS = f"""
-select item_id, coalesce(seq, 0) as item_seq, price, attributes,
-    {
-    ", ".join(
-        f"{_on_one_line(name, str(NAME_CHARACTERS))} as {name}"
-        for name in ("title", "brand", "category")
-    )
-},
+select item_id, coalesce(seq, 0) as item_seq, price, attributes, {NAMES},
     {_on_one_line("description", "$description_characters")} as description
 from (select distinct item_id from {CLEAN} union select item_id from {ITEMS})
 left join {ITEMS} using (item_id)

@@ -99,6 +99,7 @@ def test_what_reaches_out_of_the_sandbox_is_refused(source):
         "{% for x in range(1000000000) %}{% endfor %}",
         "{% for x in range(99999) %}{% endfor %}",
         "{% for x in range(999) %}{% for y in range(999) %}{% endfor %}{% endfor %}",
+        "{% for x in range(9999) %}{{ range(9999)|list|length }}{% endfor %}",
         "{% for a in 'a' %}{% for b in a %}{% for c in b %}{% endfor %}{% endfor %}{% endfor %}",
         "{% for a in 'ab' recursive %}{{ loop('ab') }}{% endfor %}",
         "{% for x in range(9999) %}0123456789{% endfor %}",

@@ -1,6 +1,7 @@
 """Settings from the environment: the defaults of the typed config, read when definitions load."""
 
 import os
+from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
 
@@ -77,3 +78,16 @@ def choice(name: str, default: Choice, choices: tuple[Choice, ...]) -> Choice:
         if known == value:
             return known
     raise SettingError(f"{PREFIX}{name}={value!r} must be one of {', '.join(choices)}")
+
+
+def checked(name: str, default: str, check: Callable[[str], str]) -> str:
+    """`setting` for a text that `check` takes; it raises ValueError for what it does not take.
+
+    Raises:
+        SettingError: the variable is set to such a text.
+    """
+    value = setting(name, default)
+    try:
+        return check(value)
+    except ValueError as error:
+        raise SettingError(f"{PREFIX}{name}={value!r}: {error}") from error

@@ -36,7 +36,12 @@ def test_a_wrong_value_is_refused_by_name(monkeypatch, text, call):
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("LLMREC_TOP_K", "0"), ("LLMREC_NETWORK", "mamba"), ("LLMREC_ENCODER", "no/such/folder")],
+    [
+        ("LLMREC_TOP_K", "0"),
+        ("LLMREC_NETWORK", "mamba"),
+        ("LLMREC_ENCODER", "no/such/folder"),
+        ("LLMREC_TEXT_TEMPLATE", "{{ titel }}"),
+    ],
 )
 def test_a_wrong_value_fails_when_definitions_load(variable, value):
     done = subprocess.run(

@@ -36,7 +36,7 @@ GRAPH = {
     "raw_items": ("s1_raw_events", {"item_log"}),
     "rejected_events": ("s1_raw_events", {"raw_events", "raw_items"}),
     "clean_events": ("s2_sequences", {"raw_events", "rejected_events"}),
-    "user_sequences": ("s2_sequences", {"clean_events", "raw_items"}),
+    "user_sequences": ("s2_sequences", {"clean_events", "raw_events", "raw_items"}),
     "text_features": ("s3_embeddings", {"user_sequences"}),
     "temporal_features": ("s4_features", {"clean_events"}),
     "fused_features": ("s4_features", {"clean_events", "temporal_features", "text_features"}),

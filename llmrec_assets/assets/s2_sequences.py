@@ -3,13 +3,14 @@
 from typing import Literal
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llmrec_assets.assets import s1_raw_events
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.core import templates
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.settings import choice, day, setting
+from llmrec_assets.settings import checked, choice, day, setting
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
@@ -110,10 +111,30 @@ class SequencesConfig(dg.Config):
     description_characters: int = Field(
         default=300, description="How much of a description is encoded.", ge=0
     )
+    text_template: str = Field(
+        default=checked("TEXT_TEMPLATE", "", templates.check),
+        description="Jinja2 template of what is encoded of an item, over item_id, title, brand,"
+        " category, description, price, attributes and language; empty: title, brand, category"
+        " and description.",
+    )
+
+    step_details: bool = Field(
+        default=setting("STEP_DETAILS", False),
+        description="Encode of a step its rating and review too: about one text an event, instead"
+        " of one for each behaviour with an item.",
+    )
+    review_characters: int = Field(
+        default=300, description="How much of a review is encoded under step_details.", ge=0
+    )
+
+    @field_validator("text_template")
+    @classmethod
+    def _is_a_template(cls, source: str) -> str:
+        return templates.check(source)
 
 
 @dg.asset(
-    deps=[clean_events, s1_raw_events.raw_items],
+    deps=[clean_events, s1_raw_events.raw_events, s1_raw_events.raw_items],
     kinds={"duckdb"},
     owners=["team:data"],
     metadata=static_metadata(USER_SEQUENCES),
@@ -127,14 +148,18 @@ def user_sequences(
         if language == "auto":
             language = sequences_sql.detect_language(connection)
         sequences_sql.register_words(connection, behavior_dictionary.load(), language)
-        sequences_sql.build_sequences(
-            connection,
-            language,
-            history_length=config.history_length,
-            description_characters=config.description_characters,
+        fell_back = sequences_sql.build_sequences(
+            connection, language, **config.model_dump(exclude={"language"})
         )
         metadata = run_metadata(connection, USER_SEQUENCES)
-    return dg.MaterializeResult(metadata={**metadata, "language": language})
+    return dg.MaterializeResult(
+        metadata={
+            **metadata,
+            "language": language,
+            "text_template": templates.label(config.text_template),
+            "items_with_fallback_text": fell_back,
+        }
+    )
 
 
 @dg.asset_check(asset=user_sequences, blocking=True)

@@ -10,15 +10,15 @@ import pyarrow as pa
 
 from llmrec_assets.core.behaviors import Behavior, word
 from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql import s2_texts as texts_sql
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
-    ITEM_TEXTS,
+    EVENT_DETAILS,
     ITEMS,
     RAW,
     REMOVED_EVENTS,
     SCHEMA,
-    STEP_TEXTS,
     USER_SEQUENCES,
     VALUE_STATISTICS,
 )
@@ -110,22 +110,6 @@ from {SCHEMA}.value_statistics as s
 where s.version = $version and s.fit = 'evaluation' and s.behavior = e.behavior and s.std > 0
     and abs(case s.feature when 'rating' then e.rating else e.value end - s.mean)
         > $outlier_deviations * s.std
-"""
-
-ITEM_TEXT = f"""
-select item_id, coalesce(seq, 0) as item_seq,
-    coalesce(nullif(trim(title), ''), item_id) as title,
-    nullif(concat_ws(
-        '. ', nullif(trim(title), ''), nullif(trim(brand), ''), nullif(trim(category), ''),
-        nullif(trim(description[:$description_characters]), '')), '') as text
-from (select distinct item_id from {CLEAN} union select item_id from {ITEMS})
-left join {ITEMS} using (item_id)
-"""
-
-STEP_TEXT = f"""
-select behavior, item_id, coalesce(word, behavior) || $joiner || text as text
-from (select distinct behavior, item_id from {CLEAN})
-join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
 """
 
 # One ordered list of structs per user: one sort instead of one per column.
@@ -292,23 +276,29 @@ def build_sequences(
     *,
     history_length: int,
     description_characters: int,
+    text_template: str = "",
+    step_details: bool = False,
+    review_characters: int = 300,
     shard_count: int = 1,
-) -> None:
-    """Build item_texts, step_texts and user_sequences from the clean events.
+) -> int:
+    """Build item_texts, event_details, step_texts and user_sequences from the clean events.
 
-    Needs the table `words`. The tables hold the same rows for every `shard_count`.
+    Needs the table `words`. The tables hold the same rows for every `shard_count`. Returns the
+    number of items that have the built-in text because their own values break the template.
     """
     joiner, separator = ("", "，") if language == "zh" else (" ", ", ")
-    ITEM_TEXTS.replace(
-        connection,
-        f"{ITEM_TEXT} order by item_id",
-        {"description_characters": description_characters},
+    fell_back = texts_sql.build_item_texts(
+        connection, language, text_template, description_characters
     )
-    STEP_TEXTS.replace(connection, f"{STEP_TEXT} order by behavior, item_id", {"joiner": joiner})
+    EVENT_DETAILS.clear(connection)
+    if step_details:
+        texts_sql.build_event_details(connection, language, review_characters)
+    texts_sql.build_step_texts(connection, joiner)
     USER_SEQUENCES.clear(connection)
     reading = {"joiner": joiner, "separator": separator, "history_length": history_length}
     for shard in shards(shard_count):
         read_histories(connection, shard, reading)
+    return fell_back
 
 
 def read_histories(

@@ -76,9 +76,24 @@ ITEM_TEXTS = Table(
         Column("item_id", "varchar", "Every item of the events and of the items files."),
         Column("item_seq", "bigint", "Its ingestion sequence number; 0 where no file has it."),
         Column("title", "varchar", "Title, or the id where there is none."),
-        Column("text", "varchar", "Title, brand, category and description; null without any."),
+        Column(
+            "text",
+            "varchar",
+            "Title, brand, category and description, or what the template"
+            " makes of the item; null without any.",
+        ),
     ),
     primary_key=("item_id",),
+)
+
+EVENT_DETAILS = Table(
+    SCHEMA,
+    "event_details",
+    (
+        Column("seq", "bigint", "A clean event; only those with details, none unless asked for."),
+        Column("details", "varchar", "Its rating and review in words.", private=True),
+    ),
+    primary_key=("seq",),
 )
 
 STEP_TEXTS = Table(
@@ -87,9 +102,15 @@ STEP_TEXTS = Table(
     (
         Column("behavior", "varchar", "What was done."),
         Column("item_id", "varchar", "With which item."),
-        Column("text", "varchar", "Behaviour and item in words; null for an item without text."),
+        Column("details", "varchar", "As in event_details; empty without any.", private=True),
+        Column(
+            "text",
+            "varchar",
+            "Behaviour, item and details in words; null where neither item nor details have any.",
+            private=True,
+        ),
     ),
-    primary_key=("behavior", "item_id"),
+    primary_key=("behavior", "item_id", "details"),
 )
 
 CLEAN = f"{SCHEMA}.clean_events"

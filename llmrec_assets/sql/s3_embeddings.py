@@ -11,6 +11,7 @@ from llmrec_assets.sql.tables import Column, Table, read_columns
 
 SCHEMA = "s3_embeddings"
 SEQUENCES = "s2_sequences.user_sequences"
+RAW = "s1_raw_events.raw_events"
 CLEAN = "s2_sequences.clean_events"
 
 TEXT_VECTORS = Table(
@@ -32,6 +33,8 @@ TEXT_FEATURES = Table(
         Column("kind", "varchar", "item: the item's text; step: a behaviour with the item."),
         Column("behavior", "varchar", "Null for an item.", (f"{CLEAN}.behavior",)),
         Column("item_id", "varchar", "The item.", (f"{CLEAN}.item_id",)),
+        Column("details", "varchar", "Of a step: rating and review in words; empty without any.",
+               (f"{CLEAN}.rating", f"{RAW}.text"), private=True),
         Column(
             "text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",), private=True
         ),
@@ -39,7 +42,7 @@ TEXT_FEATURES = Table(
         Column("encoder", "varchar", "Name of the encoder."),
         Column("embedding_row", "integer", "Row of the vector in the matrix."),
     ),
-)
+)  # fmt: skip
 
 ITEM_ENCODER = Table(
     SCHEMA,
@@ -97,10 +100,10 @@ MATRICES = Table(
 )
 
 TEXTS = """
-select 'item' as kind, null as behavior, item_id, text, md5(text) as text_key
+select 'item' as kind, null as behavior, item_id, '' as details, text, md5(text) as text_key
 from s2_sequences.item_texts where text is not null
 union all
-select 'step', behavior, item_id, text, md5(text)
+select 'step', behavior, item_id, details, text, md5(text)
 from s2_sequences.step_texts where text is not null
 """
 
@@ -124,7 +127,7 @@ with numbered as (
     from (select distinct text_key from ({TEXTS}))
 )
 select texts.*, $encoder as encoder, embedding_row
-from ({TEXTS}) as texts join numbered using (text_key) order by kind, item_id, behavior
+from ({TEXTS}) as texts join numbered using (text_key) order by kind, item_id, behavior, details
 """
 
 

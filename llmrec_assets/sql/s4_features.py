@@ -5,6 +5,7 @@ import duckdb
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     CLEAN,
+    DETAILS,
     FUSED_FEATURES,
     ITEMS,
     TEMPORAL,
@@ -71,7 +72,7 @@ from (select distinct behavior from {CLEAN})
 """
 
 FUSED = f"""
-select user_code, position, seq, time, item_code, behavior_code,
+select user_code, position, events.seq, time, item_code, behavior_code,
     coalesce(texts.embedding_row, -1) as embedding_row, positive, weight, split,
     ln(1 + gap) / 10 as gap,
     sin(2 * pi() * hour / 24) as hour_sin, cos(2 * pi() * hour / 24) as hour_cos,
@@ -84,8 +85,10 @@ join {TEMPORAL} as features using (seq)
 join {USERS.full_name} as users on users.user_id = events.user_id
 join {ITEMS.full_name} as items on items.item_id = events.item_id
 join {BEHAVIORS.full_name} as behaviors on behaviors.behavior = events.behavior
+left join {DETAILS} as told on told.seq = events.seq
 left join {TEXTS} as texts
     on texts.kind = 'step' and texts.behavior = events.behavior and texts.item_id = events.item_id
+    and texts.details = coalesce(told.details, '')
 """
 
 

@@ -4,6 +4,7 @@ from llmrec_assets.sql.tables import Column, Table
 
 SCHEMA = "s4_features"
 CLEAN = "s2_sequences.clean_events"
+DETAILS = "s2_sequences.event_details"
 TEXTS = "s3_embeddings.text_features"
 
 _TIME = (f"{CLEAN}.time",)

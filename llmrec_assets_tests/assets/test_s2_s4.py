@@ -4,6 +4,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from llmrec_assets.assets.s2_sequences import SequencesConfig, user_sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.definitions import defs
 from llmrec_assets.resources.wiring import resources_of
@@ -15,7 +16,7 @@ HEADER = "user_id,item_id,timestamp,behavior,rating,value\n"
 def build(root):
     """Write a log and build everything up to the fused features; a reader of the warehouse."""
 
-    def run(text, name="events.csv", **cleaning):
+    def run(text, name="events.csv", steps=None, **cleaning):
         (root.landing_events / name).write_text(text, encoding="utf-8")
         resources = resources_of(root)
         resources["encoder"] = type(resources["encoder"])(model="bag_of_words")
@@ -23,7 +24,8 @@ def build(root):
         definitions = dg.Definitions(
             assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
         )
-        config = {"ops": {"clean_events": {"config": cleaning}}}
+        configs = {"clean_events": cleaning, "user_sequences": steps or {}}
+        config = {"ops": {op: {"config": given} for op, given in configs.items()}}
         result = definitions.resolve_job_def("build").execute_in_process(run_config=config)
         assert result.success
 
@@ -147,3 +149,57 @@ def test_sql_and_numpy_agree_on_the_split(build, root):
         assert (data.splits[start:end] == "train").all(), user
         assert (data.splits[end : data.sequences.offsets[user + 1]] != "train").all(), user
     assert (data.splits[split.test[split.test >= 0]] == "test").all()
+
+
+def test_the_template_is_named_and_so_are_the_items_that_break_it(build, root):
+    (root.landing_items / "items.csv").write_text("item_id,title,kg\na,A,2\nb,B,heavy\n")
+    read = build(HEADER + "1,a,1,buy,,\n1,b,2,buy,,\n")
+    made = resources_of(root)
+    resources = {name: made[name] for name in ("warehouse", "behavior_dictionary")}
+
+    def metadata(source):
+        result = user_sequences(SequencesConfig(text_template=source), **resources)
+        return result.metadata["text_template"], result.metadata["items_with_fallback_text"]
+
+    assert metadata("") == ("built-in", 0)
+    label, fell_back = metadata("{{ title }} {{ attributes.kg|float(none) * 2 if attributes.kg }}")
+    assert len(label) == 12
+    assert fell_back == 1
+    texts = read("select text from s2_sequences.item_texts order by item_id")["text"]
+    assert texts.tolist() == ["A 4.0", "B"]
+
+
+def test_a_wrong_template_is_refused_by_the_name_of_its_field():
+    with pytest.raises(ValueError, match=r"text_template\n.*line 1: unknown variable 'titel'"):
+        SequencesConfig(text_template="{{ titel }}")
+
+
+def test_half_a_character_is_rejected_and_a_nul_becomes_a_space(build, root):
+    titles = ['{"item_id": "x", "title": "a\\ud83d b"}', '{"item_id": "y", "title": "a\\u0000b"}']
+    (root.landing_items / "items.jsonl").write_text("\n".join(titles))
+    read = build(HEADER + "1,x,1,buy,,\n1,y,2,buy,,\n")
+    rejected = read("select line, reason from s1_raw_events.rejected_events")
+    assert rejected.to_dict("list") == {"line": [1], "reason": ["not a JSON object"]}
+    texts = read("select text from s3_embeddings.text_features where kind = 'item'")
+    assert texts["text"].tolist() == ["a b"]
+
+
+def test_steps_with_other_details_have_other_vectors(build, root):
+    (root.landing_items / "items.csv").write_text("item_id,title\na,A\nb,B\n")
+    header = "user_id,item_id,timestamp,behavior,rating,text\n"
+    read = build(
+        header + "1,a,1,rate,4,great\n1,a,2,rate,1,awful\n1,b,3,buy,,\n2,a,1,rate,4,great\n"
+    )
+
+    def rows():
+        return read(
+            "select embedding_row from s4_features.fused_features order by user_code, position"
+        )["embedding_row"].tolist()
+
+    first, again, other, same = rows()
+    assert first == again == same != other
+    build(header, "none.csv", steps={"step_details": True})
+    first, again, other, same = rows()
+    assert first == same
+    assert len({first, again, other}) == 3
+    assert min(first, again, other) >= 0

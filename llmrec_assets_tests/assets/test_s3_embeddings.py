@@ -26,7 +26,8 @@ STEPS = {
 SETUP = """
 create schema if not exists s2_sequences;
 create or replace table s2_sequences.item_texts (item_id varchar, title varchar, text varchar);
-create or replace table s2_sequences.step_texts (behavior varchar, item_id varchar, text varchar);
+create or replace table s2_sequences.step_texts
+    (behavior varchar, item_id varchar, details varchar, text varchar);
 """
 
 
@@ -39,7 +40,7 @@ def fill(warehouse: Warehouse, items: dict = ITEMS, steps: dict = STEPS) -> None
             )
         for (behavior, item), text in steps.items():
             connection.execute(
-                "insert into s2_sequences.step_texts values (?, ?, ?)", [behavior, item, text]
+                "insert into s2_sequences.step_texts values (?, ?, '', ?)", [behavior, item, text]
             )
 
 

@@ -18,7 +18,8 @@ TABLES = {
     s2_tables.REMOVED_EVENTS: "seq",
     s2_tables.VALUE_STATISTICS: "version, fit, feature, behavior",
     s2_tables.ITEM_TEXTS: "item_id",
-    s2_tables.STEP_TEXTS: "behavior, item_id",
+    s2_tables.STEP_TEXTS: "behavior, item_id, details",
+    s2_tables.EVENT_DETAILS: "seq",
     s2_tables.USER_SEQUENCES: "user_id",
 }
 
@@ -69,7 +70,12 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             shard_count=shard_count,
         )
         s2_sequences.build_sequences(
-            connection, "en", history_length=5, description_characters=9, shard_count=shard_count
+            connection,
+            "en",
+            history_length=5,
+            description_characters=9,
+            step_details=True,
+            shard_count=shard_count,
         )
     return {
         table.name: warehouse.read(f"from {table.full_name} order by {key}").drop(

@@ -199,7 +199,7 @@ class EmbeddingEndpoint:
             from openai import OpenAI
         except ImportError as error:
             raise EncoderUnavailable(
-                "an embedding endpoint needs the client: pip install 'openai>=2'"
+                "an embedding endpoint needs its client: pip install 'llmrec-assets[endpoint]'"
             ) from error
         return OpenAI(
             base_url=self.base_url,

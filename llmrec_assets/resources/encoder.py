@@ -1,15 +1,18 @@
 """Which text encoder a data root uses, and the name under which its vectors are kept."""
 
 import hashlib
+import os
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from llmrec_assets.core import encoding
 from llmrec_assets.core.encoding import Encoder, EncoderUnavailable
+from llmrec_assets.resources.embedding_endpoint import KEY, URL, EmbeddingEndpoint
 
 # Package, file of the weights in it, their sha256, and what to install.
 PACKAGED = {
@@ -27,6 +30,7 @@ PACKAGED = {
     ),
 }
 BAG_OF_WORDS = "bag_of_words"
+ENDPOINT = "endpoint:"  # before the name of a model that an API serves
 MODEL_SUFFIXES = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizer
 DIMENSIONS = {"multilingual": 512, "minilm": 384, BAG_OF_WORDS: encoding.HASHED_WORDS}
 
@@ -37,9 +41,14 @@ class TextEncoder(dg.ConfigurableResource):
     model: str = Field(
         default="multilingual",
         description="multilingual (Chinese, English and 14 more), minilm (English),"
-        " bag_of_words, or the path of a sentence-transformers folder.",
+        " bag_of_words, the path of a sentence-transformers folder, or endpoint:MODEL.",
     )
     batch_size: int = Field(default=64, description="Texts a step of the encoder.", ge=1)
+    url: str = Field(default="", description="Of the API, for endpoint:MODEL; ends in /v1.")
+    token_budget: int = Field(
+        default=0, description="Most tokens a run sends to the endpoint; 0 is no limit.", ge=0
+    )
+    price_per_million: float = Field(default=0.0, description="Of the endpoint's tokens.", ge=0)
     threads: int = Field(
         # Two gain a third on an idle machine and can lose nine tenths on a busy one.
         default=1,
@@ -55,6 +64,10 @@ class TextEncoder(dg.ConfigurableResource):
         """
         if self.model == BAG_OF_WORDS:
             return f"{BAG_OF_WORDS}-{encoding.HASHED_WORDS}"
+        if self.model.startswith(ENDPOINT):
+            # Its weights cannot be seen: another address or model is another encoder.
+            digest = hashlib.sha256(f"{self.url} {self.model}".encode()).hexdigest()
+            return f"endpoint-{re.sub(r'[^A-Za-z0-9.]+', '_', self._served)}-{digest[:12]}"
         digest = _digest(*((str(file), file.stat().st_mtime_ns) for file in self._files()))
         if self.model in PACKAGED and digest != PACKAGED[self.model][2]:
             raise EncoderUnavailable(
@@ -68,6 +81,14 @@ class TextEncoder(dg.ConfigurableResource):
         """What encodes; the model itself is loaded with its first text."""
         if self.model == BAG_OF_WORDS:
             return encoding.BagOfWords()
+        if self.model.startswith(ENDPOINT):
+            return EmbeddingEndpoint(
+                model=self._served,
+                base_url=self.url,
+                key=os.environ.get(KEY, ""),
+                token_budget=self.token_budget or None,
+                price_per_million=self.price_per_million,
+            )
         if self.model == "multilingual":
             return encoding.SentenceEncoder(
                 lambda: encoding.load_multilingual(self.threads), self.batch_size, self.threads
@@ -78,8 +99,24 @@ class TextEncoder(dg.ConfigurableResource):
         )
 
     def dimension(self) -> int:
-        """D; the model is loaded only where it is a folder."""
-        return DIMENSIONS.get(self.model) or self.encoder().encode([""]).shape[1]
+        """D; the model is loaded only where it is a folder, and asked where it is an endpoint."""
+        if self.model in DIMENSIONS:
+            return DIMENSIONS[self.model]
+        encoder = self.encoder()
+        if isinstance(encoder, EmbeddingEndpoint):
+            return encoder.dimension()
+        return encoder.encode([""]).shape[1]
+
+    @property
+    def _served(self) -> str:
+        """The endpoint's name of the model."""
+        return self.model.removeprefix(ENDPOINT)
+
+    @model_validator(mode="after")
+    def _endpoint_has_an_address(self) -> "TextEncoder":
+        if self.model.startswith(ENDPOINT) and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"LLMREC_ENCODER={self.model!r} needs {URL}, like https://host/v1")
+        return self
 
     @field_validator("model")
     @classmethod
@@ -96,7 +133,7 @@ class TextEncoder(dg.ConfigurableResource):
 
 def _files(model: str) -> list[Path]:
     """The files a model's vectors depend on; those of a package are its weights alone."""
-    if model == BAG_OF_WORDS:
+    if model == BAG_OF_WORDS or (model.startswith(ENDPOINT) and model != ENDPOINT):
         return []
     if model in PACKAGED:
         package, file, _, install = PACKAGED[model]
@@ -109,7 +146,8 @@ def _files(model: str) -> list[Path]:
     weights = [path for path in files if path.suffix == ".safetensors"]
     if not model or not weights or not (folder / "modules.json").is_file():
         raise EncoderUnavailable(
-            f"LLMREC_ENCODER={model!r} is neither {', '.join(PACKAGED)}, {BAG_OF_WORDS} nor the"
+            f"LLMREC_ENCODER={model!r} is neither {', '.join(PACKAGED)}, {BAG_OF_WORDS},"
+            " endpoint:MODEL nor the"
             " folder of a sentence-transformers model with a modules.json and its weights as"
             " .safetensors"
         )

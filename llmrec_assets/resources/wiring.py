@@ -19,7 +19,12 @@ def resources_of(layout: Layout) -> dict[str, Any]:
         "warehouse": Warehouse(path=str(layout.warehouse)),
         "landing": Landing(root=str(layout.root)),
         "arrays": Arrays(root=str(layout.arrays)),
-        "encoder": TextEncoder(model=setting("ENCODER", "multilingual")),
+        "encoder": TextEncoder(
+            model=setting("ENCODER", "multilingual"),
+            url=setting("ENCODER_URL", ""),
+            token_budget=setting("ENCODER_TOKEN_BUDGET", 0, minimum=0),
+            price_per_million=setting("ENCODER_PRICE", 0.0, minimum=0),
+        ),
         "behavior_dictionary": BehaviorDictionary(path=str(layout.behaviors)),
         "registry": Registry(
             database=str(layout.mlflow_database), artifacts=str(layout.mlflow_artifacts)

@@ -98,3 +98,22 @@ def test_other_weights_in_the_package_are_refused(monkeypatch):
 def test_numbers_below_one_are_refused(field):
     with pytest.raises(ValidationError, match=field):
         TextEncoder(**{field: 0})
+
+
+def test_an_endpoint_is_named_by_its_address_and_model():
+    one = TextEncoder(model="endpoint:org/small", url="https://host/v1")
+    assert one.name().startswith("endpoint-org_small-")
+    assert one.name() != TextEncoder(model="endpoint:org/small", url="https://other/v1").name()
+    assert one.name() != TextEncoder(model="endpoint:org/large", url="https://host/v1").name()
+
+
+@pytest.mark.parametrize("url", ["", "host/v1"])
+def test_an_endpoint_without_an_address_is_refused(url):
+    with pytest.raises(ValidationError, match="LLMREC_ENCODER_URL"):
+        TextEncoder(model="endpoint:small", url=url)
+
+
+def test_the_key_is_no_part_of_the_resource(monkeypatch):
+    monkeypatch.setenv("LLMREC_ENCODER_KEY", "secret-key-1")
+    made = TextEncoder(model="endpoint:small", url="https://host/v1")
+    assert "secret-key-1" not in repr(made) + made.model_dump_json()

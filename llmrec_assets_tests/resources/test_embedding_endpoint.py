@@ -496,7 +496,7 @@ def test_texts_are_cut_and_lone_surrogates_replaced(endpoint, script):
 
 def test_a_missing_client_says_what_to_install(endpoint, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(EncoderUnavailable, match="llmrec-assets\[endpoint\]"):
+    with pytest.raises(EncoderUnavailable, match=r"llmrec-assets\[endpoint\]"):
         endpoint().encode(TEXTS)
 
 

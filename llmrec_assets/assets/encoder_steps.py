@@ -16,6 +16,7 @@ from llmrec_assets.core.encoder_gain import Gain, blend_gain, sampled, text_gain
 from llmrec_assets.core.encoder_head import MARK, Head, Pairs, consumed_together
 from llmrec_assets.core.head_tuning import HeadConfig, Tuned, tune_head
 from llmrec_assets.core.ranking import evaluate
+from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets.core.sequences import Catalogue
 from llmrec_assets.core.splits import Split, global_time_split, hold_out_last, leave_one_out
 from llmrec_assets.resources.arrays import Arrays
@@ -136,6 +137,7 @@ def tuned_or_frozen(
     arrays: Arrays,
     registry: Registry,
     run_id: str,
+    threads: int,
     report: Callable[[str], None],
 ) -> tuple[dict[str, Any], Tuned | None]:
     """The row of the decision, and the course of the tuning where there was one."""
@@ -145,8 +147,9 @@ def tuned_or_frozen(
         reason = f"{pairs} pairs in the training period are fewer than {least}"
         return off(base, reason, pairs, through), None
     started, version = time.process_time(), material.version(base, config)
-    tuned = tune(material, config, report)
-    text, blend = judge(material, tuned.head, config.seed)
+    with reproducible(config.seed, threads):
+        tuned = tune(material, config, report)
+        text, blend = judge(material, tuned.head, config.seed)
     promoted, reason = decide(text, blend)
     file = arrays.write(f"heads/{version}.npy", tuned.head.array)
     _register(registry, version, tuned, {"text": text, "blend": blend}, config, run_id)

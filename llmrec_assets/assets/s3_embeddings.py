@@ -35,6 +35,11 @@ class TuningConfig(dg.Config):
     )
     max_steps: int = Field(default=1000, description="Budget, in batches of pairs.", ge=1)
     seed: int = Field(default=setting("SEED", 0, minimum=0), description="The one seed of a run.")
+    threads: int = Field(
+        default=setting("THREADS", 1, minimum=1),
+        description="Of the tuning; a rerun is equal for equal threads.",
+        ge=1,
+    )
 
     def head(self) -> "HeadConfig":
         """The same choices as the core takes them."""
@@ -79,6 +84,7 @@ def item_encoder(
             arrays,
             encoder_registry,
             context.run.run_id,
+            config.threads,
             context.log.info,
         )
     with warehouse.connect() as connection:

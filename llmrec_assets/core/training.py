@@ -4,15 +4,14 @@ The same inputs, configuration and number of threads give bit-equal weights.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.networks.model import NextItemModel
+from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.splits import Split
 from llmrec_assets.core.trainer import Trainer
@@ -63,7 +62,7 @@ def fit(
         NothingToLearn: no position can be trained.
         NonFiniteLoss: the loss diverged.
     """
-    with _reproducible(config):
+    with reproducible(config.seed, config.threads):
         trainer = Trainer(sequences, catalogue, config, train_end)
         watched = _validation_sample(split, config) if split is not None else None
         curve: list[EpochReport] = []
@@ -96,16 +95,3 @@ def _validation_sample(split: Split, config: ModelConfig) -> np.ndarray:
     targets = np.full(len(split.validation), -1, dtype=np.int64)
     targets[users] = split.validation[users]
     return targets
-
-
-@contextmanager
-def _reproducible(config: ModelConfig) -> Iterator[None]:
-    """Seeded, with a fixed number of threads; the caller's state is restored afterwards."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        torch.set_num_threads(config.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -27,6 +27,7 @@ KILLS = {
     "clean_events": [0.5],
     "temporal_features": [0.7],
     "user_sequences": [0.4],
+    "item_encoder": [0.5],
     "text_features": [0.3, 0.8],
     "fused_features": [0.5],
     "temporal_model": [0.3, 0.7],

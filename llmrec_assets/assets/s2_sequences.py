@@ -107,7 +107,9 @@ class SequencesConfig(dg.Config):
         default=choice("LANGUAGE", "auto", ("auto", "en", "zh")),
         description="Language of the behaviours; auto follows the titles.",
     )
-    history_length: int = Field(default=50, description="Newest events shown per user.", ge=1)
+    history_length: int = Field(
+        default=50, description="Newest events of a user in item_ids and in texts.", ge=1
+    )
     description_characters: int = Field(
         default=300, description="How much of a description is encoded.", ge=0
     )
@@ -125,6 +127,17 @@ class SequencesConfig(dg.Config):
     )
     review_characters: int = Field(
         default=300, description="How much of a review is encoded under step_details.", ge=0
+    )
+    history_texts: bool = Field(
+        default=setting("HISTORY_TEXTS", False),
+        description="Encode every user's history as one text too, up to each target and in whole,"
+        " and rank by its likeness to the items' texts: about three texts a user.",
+    )
+    history_characters: int = Field(
+        default=1000,
+        description="Most of such a text, newest steps first. An encoder may read less, such as"
+        " 256 tokens.",
+        ge=1,
     )
 
     @field_validator("text_template")

@@ -111,7 +111,9 @@ def item_encoder(
 def text_features(
     context: dg.AssetExecutionContext, warehouse: Warehouse, arrays: Arrays, encoder: TextEncoder
 ) -> dg.MaterializeResult:
-    """One row per item, and per behaviour with an item: e = f(text), only new texts encoded.
+    """One row per item, per behaviour with an item and per history that is told: e = f(text).
+
+    Only new texts are encoded.
 
     The vectors lie in one matrix beside the warehouse; embedding_row is the row there.
     """

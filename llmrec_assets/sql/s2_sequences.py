@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from llmrec_assets.core.behaviors import Behavior, word
 from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql import s2_history_texts as histories_sql
 from llmrec_assets.sql import s2_texts as texts_sql
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
     EVENT_DETAILS,
+    HISTORY_TEXTS,
     ITEMS,
     RAW,
     REMOVED_EVENTS,
@@ -279,9 +281,11 @@ def build_sequences(
     text_template: str = "",
     step_details: bool = False,
     review_characters: int = 300,
+    history_texts: bool = False,
+    history_characters: int = 1000,
     shard_count: int = 1,
 ) -> int:
-    """Build item_texts, event_details, step_texts and user_sequences from the clean events.
+    """Build the texts of items, steps and histories and user_sequences from the clean events.
 
     Needs the table `words`. The tables hold the same rows for every `shard_count`. Returns the
     number of items that have the built-in text because their own values break the template.
@@ -298,6 +302,12 @@ def build_sequences(
     reading = {"joiner": joiner, "separator": separator, "history_length": history_length}
     for shard in shards(shard_count):
         read_histories(connection, shard, reading)
+    HISTORY_TEXTS.clear(connection)
+    if history_texts:
+        cut = histories_sql.global_cut(connection)
+        telling = reading | {"cut": cut, "history_characters": history_characters}
+        for shard in shards(shard_count):
+            histories_sql.tell_histories(connection, shard, telling)
     return fell_back
 
 

@@ -114,6 +114,20 @@ STEP_TEXTS = Table(
 )
 
 CLEAN = f"{SCHEMA}.clean_events"
+HISTORY_TEXTS = Table(
+    SCHEMA,
+    "history_texts",
+    (
+        Column("user_id", "varchar", "Who.", (f"{CLEAN}.user_id",), private=True),
+        Column("n_events", "bigint", "The oldest events of the history that the text may tell of:"
+               " those before a target, or all.", (f"{CLEAN}.time", f"{CLEAN}.seq")),
+        Column("text", "varchar", "The newest of them in words, newest first. No rows unless"
+               " asked for.", (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"),
+               private=True),
+    ),
+    primary_key=("user_id", "n_events"),
+)  # fmt: skip
+
 USER_SEQUENCES = Table(
     SCHEMA,
     "user_sequences",

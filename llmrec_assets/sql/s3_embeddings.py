@@ -30,11 +30,14 @@ TEXT_FEATURES = Table(
     SCHEMA,
     "text_features",
     (
-        Column("kind", "varchar", "item: the item's text; step: a behaviour with the item."),
-        Column("behavior", "varchar", "Null for an item.", (f"{CLEAN}.behavior",)),
-        Column("item_id", "varchar", "The item.", (f"{CLEAN}.item_id",)),
+        Column("kind", "varchar", "item: the item's text; step: a behaviour with the item;"
+               " history: what a user did up to a moment."),
+        Column("behavior", "varchar", "Of a step.", (f"{CLEAN}.behavior",)),
+        Column("item_id", "varchar", "The item; null for a history.", (f"{CLEAN}.item_id",)),
         Column("details", "varchar", "Of a step: rating and review in words; empty without any.",
                (f"{CLEAN}.rating", f"{RAW}.text"), private=True),
+        Column("user_id", "varchar", "Of a history.", (f"{CLEAN}.user_id",), private=True),
+        Column("n_events", "bigint", "Of a history: as in history_texts.", (f"{CLEAN}.seq",)),
         Column(
             "text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",), private=True
         ),
@@ -100,11 +103,15 @@ MATRICES = Table(
 )
 
 TEXTS = """
-select 'item' as kind, null as behavior, item_id, '' as details, text, md5(text) as text_key
+select 'item' as kind, null as behavior, item_id, '' as details, null as user_id,
+    null as n_events, text, md5(text) as text_key
 from s2_sequences.item_texts where text is not null
 union all
-select 'step', behavior, item_id, details, text, md5(text)
+select 'step', behavior, item_id, details, null, null, text, md5(text)
 from s2_sequences.step_texts where text is not null
+union all
+select 'history', null, null, '', user_id, n_events, text, md5(text)
+from s2_sequences.history_texts
 """
 
 NEW_TEXTS = f"""
@@ -127,7 +134,8 @@ with numbered as (
     from (select distinct text_key from ({TEXTS}))
 )
 select texts.*, $encoder as encoder, embedding_row
-from ({TEXTS}) as texts join numbered using (text_key) order by kind, item_id, behavior, details
+from ({TEXTS}) as texts join numbered using (text_key)
+order by kind, item_id, behavior, details, user_id, n_events
 """
 
 

@@ -73,7 +73,8 @@ from (select distinct behavior from {CLEAN})
 
 FUSED = f"""
 select user_code, position, events.seq, time, item_code, behavior_code,
-    coalesce(texts.embedding_row, -1) as embedding_row, positive, weight, split,
+    coalesce(texts.embedding_row, -1) as embedding_row,
+    coalesce(histories.embedding_row, -1) as history_row, positive, weight, split,
     ln(1 + gap) / 10 as gap,
     sin(2 * pi() * hour / 24) as hour_sin, cos(2 * pi() * hour / 24) as hour_cos,
     sin(2 * pi() * weekday / 7) as weekday_sin, cos(2 * pi() * weekday / 7) as weekday_cos,
@@ -89,6 +90,9 @@ left join {DETAILS} as told on told.seq = events.seq
 left join {TEXTS} as texts
     on texts.kind = 'step' and texts.behavior = events.behavior and texts.item_id = events.item_id
     and texts.details = coalesce(told.details, '')
+left join {TEXTS} as histories
+    on histories.kind = 'history' and histories.user_id = events.user_id
+    and histories.n_events = position + 1
 """
 
 

@@ -69,6 +69,8 @@ FUSED_FEATURES = Table(
                (f"{CLEAN}.behavior",)),
         Column("embedding_row", "integer", "Row of the step's text in the embedding matrix; -1"
                " without text.", (f"{TEXTS}.embedding_row",)),
+        Column("history_row", "integer", "Row of the text of the history up to and with this step;"
+               " -1 where none was made.", (f"{TEXTS}.embedding_row",)),
         Column("positive", "boolean", "May be a target.", (f"{CLEAN}.positive",)),
         Column("weight", "float", "How much it counts as a target.", (f"{CLEAN}.weight",)),
         Column("split", "varchar", "As in clean_events.", (f"{CLEAN}.split",)),

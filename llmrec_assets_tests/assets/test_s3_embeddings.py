@@ -28,6 +28,8 @@ create schema if not exists s2_sequences;
 create or replace table s2_sequences.item_texts (item_id varchar, title varchar, text varchar);
 create or replace table s2_sequences.step_texts
     (behavior varchar, item_id varchar, details varchar, text varchar);
+create or replace table s2_sequences.history_texts
+    (user_id varchar, n_events bigint, text varchar);
 """
 
 

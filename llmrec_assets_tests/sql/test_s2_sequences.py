@@ -20,6 +20,7 @@ TABLES = {
     s2_tables.ITEM_TEXTS: "item_id",
     s2_tables.STEP_TEXTS: "behavior, item_id, details",
     s2_tables.EVENT_DETAILS: "seq",
+    s2_tables.HISTORY_TEXTS: "user_id, n_events",
     s2_tables.USER_SEQUENCES: "user_id",
 }
 
@@ -75,6 +76,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             history_length=5,
             description_characters=9,
             step_details=True,
+            history_texts=True,
             shard_count=shard_count,
         )
     return {

@@ -6,7 +6,7 @@ import torch
 
 from llmrec_assets.core.baselines import padded
 from llmrec_assets.core.encoding import HASHED_VOCABULARY
-from llmrec_assets.core.sequences import Catalogue, Sequences, recent_items
+from llmrec_assets.core.sequences import Catalogue, Sequences, newest_told, recent_items, told_rows
 
 FLOOR = 1e-2  # similarity of texts that share nothing, so that its logarithm exists
 
@@ -52,14 +52,7 @@ class TextSimilarity:
     ) -> None:
         """`trained` (bool [V+1]): the items that occurred in training."""
         self.recent, self.decay = recent, decay
-        rows = catalogue.text_rows
-        vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
-        vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
-        known = trained & (rows >= 0)
-        if known.any():
-            vectors[rows >= 0] -= vectors[known].mean(0)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self.vectors = torch.from_numpy(vectors / np.where(length > 0, length, 1))
+        self.vectors = torch.from_numpy(_item_vectors(catalogue, trained))
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
@@ -68,3 +61,52 @@ class TextSimilarity:
         history = torch.from_numpy(asked.astype(np.float32) @ self.vectors.numpy())
         cosine = history @ self.vectors[1:].T
         return padded(cosine.clamp_min_(0).add_(FLOOR).log_())
+
+
+class HistorySimilarity:
+    """Cosine of an item's text embedding to that of the text that tells the whole history.
+
+    Items are compared without their common direction and histories without theirs: that of the
+    newest told history of each user in the training period. A history that was not told, as of a
+    user without events, finds all items alike.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        catalogue: Catalogue,
+        trained: np.ndarray,
+        train_end: np.ndarray,
+    ) -> None:
+        """`trained` (bool [V+1]): the items that occurred before `train_end` (int64 [U])."""
+        self.embeddings = catalogue.embeddings  # float32 [T, D]
+        self.vectors = torch.from_numpy(_item_vectors(catalogue, trained))
+        rows = newest_told(sequences, train_end)
+        self.mean = np.zeros(catalogue.embeddings.shape[1], dtype=np.float32)
+        if len(rows):
+            self.mean += np.asarray(self.embeddings[rows], dtype=np.float32).mean(0)
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
+        rows = told_rows(sequences, ends, users)
+        history = np.zeros((len(rows), len(self.mean)), dtype=np.float32)
+        history[rows >= 0] = self.embeddings[rows[rows >= 0]] - self.mean
+        cosine = torch.from_numpy(_unit(history)) @ self.vectors[1:].T
+        return padded(cosine.clamp_min_(0).add_(FLOOR).log_())
+
+
+def _item_vectors(catalogue: Catalogue, trained: np.ndarray) -> np.ndarray:
+    """Of unit length, without the mean of the trained items; zero without text: [V+1, D]."""
+    rows = catalogue.text_rows
+    vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
+    vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
+    known = trained & (rows >= 0)
+    if known.any():
+        vectors[rows >= 0] -= vectors[known].mean(0)
+    return _unit(vectors)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Each row with length one; a zero row stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

@@ -93,10 +93,22 @@ class TextEncoder(dg.ConfigurableResource):
             return encoding.SentenceEncoder(
                 lambda: encoding.load_multilingual(self.threads), self.batch_size, self.threads
             )
-        folder = self._files()[0].parent if self.model in PACKAGED else Path(self.model)
         return encoding.SentenceEncoder(
-            lambda: encoding.load_folder(folder), self.batch_size, self.threads
+            lambda: encoding.load_folder(self.folder()), self.batch_size, self.threads
         )
+
+    def folder(self) -> Path:
+        """The sentence-transformers folder of the float32 model, such as fine-tuning starts from.
+
+        Raises:
+            EncoderUnavailable: this encoder is no such model.
+        """
+        if self.model in ("multilingual", BAG_OF_WORDS) or self.model.startswith(ENDPOINT):
+            raise EncoderUnavailable(
+                f"the encoder {self.model!r} is no sentence-transformers folder: set LLMREC_ENCODER"
+                " to minilm or to the path of such a folder"
+            )
+        return self._files()[0].parent if self.model in PACKAGED else Path(self.model)
 
     def dimension(self) -> int:
         """D; the model is loaded only where it is a folder, and asked where it is an endpoint."""

@@ -94,6 +94,14 @@ def test_other_weights_in_the_package_are_refused(monkeypatch):
         TextEncoder(model="multilingual").name()
 
 
+def test_the_folder_of_a_transformer_loads_and_the_others_have_none(minilm_folder):
+    assert TextEncoder(model=str(minilm_folder)).folder() == minilm_folder
+    assert (TextEncoder(model="minilm").folder() / "modules.json").is_file()
+    for model, url in (("multilingual", ""), ("bag_of_words", ""), ("endpoint:m", "http://h/v1")):
+        with pytest.raises(EncoderUnavailable, match=f"'{model}' is no sentence-transformers"):
+            TextEncoder(model=model, url=url).folder()
+
+
 @pytest.mark.parametrize("field", ["batch_size", "threads"])
 def test_numbers_below_one_are_refused(field):
     with pytest.raises(ValidationError, match=field):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from llmrec_assets.core.encoding import Encoder
 from llmrec_assets.core.half_precision import neighbours_kept
@@ -108,11 +109,17 @@ def assemble(
 ) -> tuple[int, int]:
     """Put the vectors of all current texts into one matrix and make it current: its shape.
 
-    `dimension` is asked only where there is no text at all.
+    The matrix stays as it is while texts and encoder do. `dimension` is asked only where there is
+    no text at all.
 
     Raises:
         DimensionChanged: the encoder gave vectors of another length before.
     """
+    with warehouse.connect() as connection:
+        published = embeddings_sql.published_matrix(connection, name)
+    if published and arrays.exists(published):
+        arrays.keep_only(FOLDER, {published})
+        return arrays.open(published).shape
     with warehouse.connect() as connection:
         places = embeddings_sql.places(connection, name)
     keys = places["text_key"]
@@ -135,12 +142,14 @@ def gather(arrays: Arrays, places: dict[str, np.ndarray], name: str) -> np.ndarr
     Raises:
         DimensionChanged: they are of different lengths.
     """
-    parts, rows = places["part"], places["part_row"]
+    rows = places["part_row"]
+    codes, parts = pd.factorize(places["part"], sort=True)
     matrix = np.zeros((0, 0), np.float16)
-    for part in np.unique(parts.astype(str)):
-        vectors, chosen = arrays.open(part), parts == part
+    by_part = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    for part, chosen in zip(parts, by_part, strict=True):
+        vectors = arrays.open(part)
         if not matrix.size:
-            matrix = np.zeros((len(parts), vectors.shape[1]), np.float16)
+            matrix = np.zeros((len(rows), vectors.shape[1]), np.float16)
         if vectors.shape[1] != matrix.shape[1]:
             raise DimensionChanged(
                 f"the encoder {name} gave vectors of {matrix.shape[1]} and of {vectors.shape[1]}"

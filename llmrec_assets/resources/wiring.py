@@ -21,6 +21,7 @@ def resources_of(layout: Layout) -> dict[str, Any]:
         "arrays": Arrays(root=str(layout.arrays)),
         "encoder": TextEncoder(
             model=setting("ENCODER", "multilingual"),
+            made=str(layout.encoders),
             url=setting("ENCODER_URL", ""),
             token_budget=setting("ENCODER_TOKEN_BUDGET", 0, minimum=0),
             price_per_million=setting("ENCODER_PRICE", 0.0, minimum=0),

@@ -129,13 +129,8 @@ where encoder = ? and text_key in (select text_key from ({TEXTS})) order by text
 
 # Rows of the matrix follow the order of the keys, never that of the rows of a table.
 FEATURES = f"""
-with numbered as (
-    select text_key, row_number() over (order by text_key) - 1 as embedding_row
-    from (select distinct text_key from ({TEXTS}))
-)
-select texts.*, $encoder as encoder, embedding_row
-from ({TEXTS}) as texts join numbered using (text_key)
-order by kind, item_id, behavior, details, user_id, n_events
+select *, $encoder as encoder, dense_rank() over (order by text_key) - 1 as embedding_row
+from ({TEXTS}) order by kind, item_id, behavior, details, user_id, n_events
 """
 
 
@@ -290,6 +285,20 @@ def publish(connection: duckdb.DuckDBPyConnection, encoder: str, file: str, text
     MATRICES.replace(
         connection, "select ? as encoder, ? as file, ? as texts", [encoder, file, texts]
     )
+
+
+def published_matrix(connection: duckdb.DuckDBPyConnection, encoder: str) -> str | None:
+    """The file of the current matrix where it is this encoder's and of exactly these texts."""
+    if not (TEXT_FEATURES.is_there(connection) and MATRICES.is_there(connection)):
+        return None
+    # The hashes of one process are compared with each other, so they need not be stable.
+    query = "select count(*), sum(hash(kind, behavior, item_id, details, text)) from"
+    wanted, found = (
+        connection.execute(f"{query} {rows}").fetchall()
+        for rows in (f"({TEXTS})", TEXT_FEATURES.full_name)
+    )
+    name, file = current_matrix(connection)
+    return file if wanted == found and name == encoder else None
 
 
 def current_matrix(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:

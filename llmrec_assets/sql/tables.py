@@ -57,6 +57,15 @@ class Table:
         connection.execute(f"create schema if not exists {self.schema}")
         connection.execute(f"create table if not exists {self.full_name} ({self.ddl})")
 
+    def is_there(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the table is there with these columns."""
+        found = connection.execute(
+            "select column_name from duckdb_columns() where schema_name = ? and table_name = ?"
+            " order by column_index",
+            [self.schema, self.name],
+        ).fetchall()
+        return [name for (name,) in found] == [column.name for column in self.columns]
+
     def clear(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the table anew, without rows."""
         connection.execute(f"create schema if not exists {self.schema}")

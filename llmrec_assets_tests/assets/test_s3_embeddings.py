@@ -124,6 +124,27 @@ def test_another_encoder_is_another_namespace(store):
         assert embeddings_sql.current_matrix(connection)[0] == NAME
 
 
+def test_another_item_with_the_same_texts_is_published(store):
+    build(store)
+    before = vectors(store)
+    fill(store[0], {"e": None, "d": ITEMS["d"], "z": ITEMS["e"]})
+    assert build(store) == []
+    after = vectors(store)
+    np.testing.assert_array_equal(after[None, "z"], before[None, "e"])
+    assert (None, "e") not in after
+
+
+def test_a_lost_matrix_is_assembled_again(store):
+    build(store)
+    before = vectors(store)
+    for path in (Path(store[1].root) / text_steps.FOLDER).iterdir():
+        path.unlink()
+    assert build(store) == []
+    assert {place: vector.tolist() for place, vector in vectors(store).items()} == {
+        place: vector.tolist() for place, vector in before.items()
+    }
+
+
 def test_rows_do_not_depend_on_the_order_of_the_tables(store, tmp_path):
     build(store)
     other = (Warehouse(path=str(tmp_path / "o.duckdb")), Arrays(root=str(tmp_path / "o")))
@@ -174,6 +195,7 @@ KILLED = textwrap.dedent("""
 
 NOTHING_NEW = textwrap.dedent("""
     import sys
+    from pathlib import Path
     from llmrec_assets.assets import text_steps
     from llmrec_assets.core.encoding import BagOfWords
     from llmrec_assets.resources.arrays import Arrays
@@ -184,7 +206,13 @@ NOTHING_NEW = textwrap.dedent("""
     encoder = TextEncoder(model="multilingual")
     text_steps.encode_new(*store, encoder.name(), BagOfWords, print)
     again = text_steps.encode_new(*store, encoder.name(), encoder.encoder, print)
-    text_steps.assemble(*store, encoder.name(), encoder.dimension)
+    def matrix():
+        (file,) = Path(store[1].root, text_steps.FOLDER).glob("*.npy")
+        return file.name, file.stat().st_ino, file.stat().st_mtime_ns
+    shape = text_steps.assemble(*store, encoder.name(), encoder.dimension)
+    before = matrix()
+    assert text_steps.assemble(*store, encoder.name(), encoder.dimension) == shape == (4, 512)
+    assert matrix() == before
     assert again.texts == 0
     assert not {"torch", "sentence_transformers"} & sys.modules.keys()
 """)
@@ -207,7 +235,7 @@ def test_a_kill_loses_at_most_one_batch(store):
     assert len(vectors(store)) == 4
 
 
-def test_nothing_new_loads_no_model(store):
+def test_nothing_new_loads_no_model_and_writes_no_matrix(store):
     done = python(NOTHING_NEW, store)
     assert done.returncode == 0, done.stderr
 

@@ -8,21 +8,29 @@ import dagster as dg
 from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.training_data import TrainingData
 
 
 def prepared(
-    layout: Layout, folder: Path, events: str = "events.csv", k_core: int = 0
+    layout: Layout,
+    folder: Path,
+    events: str = "events.csv",
+    k_core: int = 0,
+    encoder: str | None = None,
 ) -> TrainingData:
     """Materialise everything up to the fused features; the data of the evaluation fit.
 
-    `folder` holds items.csv and the file named `events`.
+    `folder` holds items.csv and the file named `events`. `encoder` is as in LLMREC_ENCODER, which
+    counts without it.
     """
     for source, target in ((events, layout.landing_events), ("items.csv", layout.landing_items)):
         target.mkdir(parents=True)
         shutil.copy(folder / source, target)
     resources = resources_of(layout)
+    if encoder:
+        resources["encoder"] = TextEncoder(model=encoder, made=str(layout.encoders))
     selection = dg.AssetSelection.assets("fused_features").upstream()
     job = dg.define_asset_job("prepare", selection)
     prepare = dg.Definitions(

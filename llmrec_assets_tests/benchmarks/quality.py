@@ -1,7 +1,7 @@
 """How good the served ranking is, what each part adds, and how sure that is.
 
     python -m llmrec_assets_tests.benchmarks.quality FOLDER [--events FILE] [--k-core N]
-        [--seeds N] [--ablate [PART ...]]
+        [--seeds N] [--encoder NAME] [--ablate [PART ...]]
 
 FOLDER holds events.csv and items.csv. Protocol: each user's last event is the test target, the one
 before it the validation target, nothing is fitted on either; all items are ranked, those of the
@@ -96,7 +96,8 @@ class _Stopped(ItemClock):
 def main(arguments: argparse.Namespace) -> None:
     """Fit and evaluate for every seed, then print the table."""
     with tempfile.TemporaryDirectory() as root:
-        data = prepared(Layout(Path(root)), arguments.folder, arguments.events, arguments.k_core)
+        chosen = (arguments.folder, arguments.events, arguments.k_core, arguments.encoder)
+        data = prepared(Layout(Path(root)), *chosen)
         sequences, catalogue, split = data.sequences, data.catalogue, leave_one_out(data.sequences)
         table, span = Table(data, split), (sequences, catalogue.n_items, split.train_end)
         for name, kind in (("popularity", Popularity), ("decayed_markov", DecayedMarkov)):
@@ -133,5 +134,6 @@ if __name__ == "__main__":
     parser.add_argument("--events", default="events.csv")
     parser.add_argument("--k-core", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--encoder", help="as in LLMREC_ENCODER")
     parser.add_argument("--ablate", nargs="*", metavar="PART")
     main(parser.parse_args())

@@ -18,6 +18,7 @@ from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
 
 CUT = 10
 _MOST_USERS, _MOST_SCORES = 2000, 1 << 26
+_RECENT = 10  # newest items of a history that text_scorer reads
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,25 @@ def sampled(targets: np.ndarray, n_items: int, seed: int) -> np.ndarray:
     kept = np.full(len(targets), -1, dtype=np.int64)
     kept[users] = targets[users]
     return kept
+
+
+def few_histories(
+    catalogue: Catalogue, sequences: Sequences, targets: np.ndarray, most_items: int, seed: int
+) -> tuple[Catalogue, np.ndarray]:
+    """(the catalogue with texts of few items alone, the targets of users who need no others).
+
+    For judging an encoder often, where every text that is encoded costs.
+    """
+    users = np.random.default_rng(seed).permutation(np.flatnonzero(targets >= 0))
+    needed, kept = np.zeros(catalogue.n_items + 1, bool), np.full(len(targets), -1, np.int64)
+    for user in users:
+        end = targets[user]
+        needed[sequences.items[max(sequences.offsets[user], end - _RECENT) : end + 1]] = True
+        kept[user] = end
+        if needed.sum() >= most_items:
+            break
+    rows = np.where(needed, catalogue.text_rows, -1).astype(np.int32)
+    return replace(catalogue, text_rows=rows), kept
 
 
 def text_scorer(

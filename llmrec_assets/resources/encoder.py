@@ -1,11 +1,14 @@
 """Which text encoder a data root uses, and the name under which its vectors are kept."""
 
 import hashlib
+import json
 import os
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +16,9 @@ from pydantic import Field, field_validator, model_validator
 from llmrec_assets.core import encoding
 from llmrec_assets.core.encoding import Encoder, EncoderUnavailable
 from llmrec_assets.resources.embedding_endpoint import KEY, URL, EmbeddingEndpoint
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 # Package, file of the weights in it, their sha256, and what to install.
 PACKAGED = {
@@ -31,6 +37,7 @@ PACKAGED = {
 }
 BAG_OF_WORDS = "bag_of_words"
 ENDPOINT = "endpoint:"  # before the name of a model that an API serves
+TRAINING = ("accelerate", "datasets", "peft")  # packages of the extra lora
 MODEL_SUFFIXES = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizer
 DIMENSIONS = {"multilingual": 512, "minilm": 384, BAG_OF_WORDS: encoding.HASHED_WORDS}
 
@@ -93,10 +100,37 @@ class TextEncoder(dg.ConfigurableResource):
             return encoding.SentenceEncoder(
                 lambda: encoding.load_multilingual(self.threads), self.batch_size, self.threads
             )
-        folder = self._files()[0].parent if self.model in PACKAGED else Path(self.model)
+        return self.tuned(self._folder)
+
+    def tuned(self, folder: Path) -> Encoder:
+        """What encodes with the sentence-transformers model in a folder."""
         return encoding.SentenceEncoder(
             lambda: encoding.load_folder(folder), self.batch_size, self.threads
         )
+
+    def trainable(self, tuning: str) -> "Callable[[], SentenceTransformer]":
+        """What loads the transformer that `tuning`, lora or full, trains.
+
+        Raises:
+            EncoderUnavailable: it is no transformer, or what trains it is not installed.
+        """
+        untrained = (BAG_OF_WORDS, "multilingual")
+        if (
+            self.model in untrained
+            or self.model.startswith(ENDPOINT)
+            or not _reads_tokens(self._folder)
+        ):
+            raise EncoderUnavailable(
+                f"LLMREC_TUNE_ENCODER={tuning} trains the weights of a transformer, and the encoder"
+                f" {self.model!r} has none that can be trained: head works with every encoder"
+            )
+        if missing := [name for name in TRAINING if find_spec(name) is None]:
+            raise EncoderUnavailable(
+                f"LLMREC_TUNE_ENCODER={tuning} needs {' and '.join(missing)}:"
+                " pip install 'llmrec-assets[lora]'"
+            )
+        folder = self._folder
+        return lambda: encoding.load_folder(folder)
 
     def dimension(self) -> int:
         """D; the model is loaded only where it is a folder, and asked where it is an endpoint."""
@@ -106,6 +140,11 @@ class TextEncoder(dg.ConfigurableResource):
         if isinstance(encoder, EmbeddingEndpoint):
             return encoder.dimension()
         return encoder.encode([""]).shape[1]
+
+    @property
+    def _folder(self) -> Path:
+        """Of a sentence-transformers model."""
+        return self._files()[0].parent if self.model in PACKAGED else Path(self.model)
 
     @property
     def _served(self) -> str:
@@ -152,6 +191,12 @@ def _files(model: str) -> list[Path]:
             " .safetensors"
         )
     return files
+
+
+def _reads_tokens(folder: Path) -> bool:
+    """Whether the first module of a sentence-transformers folder is a transformer."""
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    return bool(modules) and str(modules[0]["type"]).rpartition(".")[2] == "Transformer"
 
 
 @cache

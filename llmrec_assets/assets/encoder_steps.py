@@ -12,7 +12,7 @@ import numpy as np
 
 from llmrec_assets.assets.encoder_kinds import Report, Tuning
 from llmrec_assets.assets.encoder_material import Material
-from llmrec_assets.core.encoder_gain import Gain, blend_gain, sampled, text_gain
+from llmrec_assets.core.encoder_gain import Gain, blend_gain, halves, sampled, text_gain
 from llmrec_assets.core.fine_tuning import Course
 from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets.resources.arrays import Arrays
@@ -30,9 +30,8 @@ def judge(material: Material, tuned: np.ndarray, seed: int) -> tuple[Gain, Gain]
     """
     sequences, split = material.histories.sequences, material.split
     targets = sampled(split.validation, material.catalogue.n_items, seed)
-    span = (material.catalogue, sequences, split.train_end, targets)
-    sides = (material.vectors, tuned)
-    return text_gain(*span, *sides), blend_gain(*span, *sides)
+    span, sides = (material.catalogue, sequences, split.train_end), (material.vectors, tuned)
+    return text_gain(*span, targets, *sides), blend_gain(*span, *halves(targets), *sides)
 
 
 def decide(text: Gain, blend: Gain) -> tuple[bool, str]:

@@ -88,23 +88,28 @@ def blend_gain(
     catalogue: Catalogue,
     sequences: Sequences,
     train_end: np.ndarray,
+    learnt_on: np.ndarray,
     targets: np.ndarray,
     frozen: np.ndarray,
     tuned: np.ndarray,
 ) -> Gain:
     """What it adds beside counting and words, which need no training and so tell it quickly.
 
-    The powers of each side are learnt on one half of the targets, the gain is of the other half.
+    The powers of each side are learnt on the targets `learnt_on`, the gain is of the others.
     """
-    users = np.flatnonzero(targets >= 0)
-    halves = [np.full(len(targets), -1, dtype=np.int64) for _ in range(2)]
-    for half, chosen in zip(halves, (users[::2], users[1::2]), strict=True):
-        half[chosen] = targets[chosen]
     found = []
     for own in (frozen, tuned):
         experts = make_experts(None, sequences, replace(catalogue, embeddings=own), train_end)
-        found.append(_gains(_blended(experts, sequences, halves[0]), sequences, halves[1]))
+        found.append(_gains(_blended(experts, sequences, learnt_on), sequences, targets))
     return _gain(found)
+
+
+def halves(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The targets (int64 [U], -1 = none) of every other user, and those of the others."""
+    users = np.flatnonzero(targets >= 0)
+    one, two = (np.full(len(targets), -1, dtype=np.int64) for _ in range(2))
+    one[users[::2]], two[users[1::2]] = targets[users[::2]], targets[users[1::2]]
+    return one, two
 
 
 def _blended(experts: Experts, sequences: Sequences, targets: np.ndarray) -> Recommender:

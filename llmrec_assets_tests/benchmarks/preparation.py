@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -15,7 +16,16 @@ from llmrec_assets.sql.training_data import TrainingData
 def prepared(
     layout: Layout, folder: Path, events: str = "events.csv", k_core: int = 0
 ) -> TrainingData:
-    """Materialise everything up to the fused features; the data of the evaluation fit.
+    """Materialise everything up to the fused features; the data of the evaluation fit."""
+    resources = materialised(layout, folder, ["fused_features"], events, k_core)
+    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
+    return inputs.data["evaluation"]
+
+
+def materialised(
+    layout: Layout, folder: Path, assets: list[str], events: str = "events.csv", k_core: int = 0
+) -> dict[str, Any]:
+    """Materialise the assets and all before them; the resources of the store.
 
     `folder` holds items.csv and the file named `events`.
     """
@@ -23,12 +33,11 @@ def prepared(
         target.mkdir(parents=True)
         shutil.copy(folder / source, target)
     resources = resources_of(layout)
-    selection = dg.AssetSelection.assets("fused_features").upstream()
+    selection = dg.AssetSelection.assets(*assets).upstream()
     job = dg.define_asset_job("prepare", selection)
     prepare = dg.Definitions(
         assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
     )
     config = {"ops": {"clean_events": {"config": {"k_core": k_core}}}}
     assert prepare.resolve_job_def("prepare").execute_in_process(run_config=config).success
-    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
-    return inputs.data["evaluation"]
+    return resources

@@ -33,12 +33,12 @@ def root(tmp_path):
 
 @pytest.fixture
 def run_job(root):
-    """Run a job of the definitions on `root` with the plain encoder, on an instance of its own."""
+    """Run a job of the definitions on `root`, on an instance of its own."""
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def run(name="full_loop", config=None, raise_on_error=True):
+        def run(name="full_loop", config=None, raise_on_error=True, encoder="bag_of_words"):
             resources = resources_of(root)
-            resources["encoder"] = type(resources["encoder"])(model="bag_of_words")
+            resources["encoder"] = type(resources["encoder"])(model=encoder)
             return defs.resolve_job_def(name).execute_in_process(
                 instance=instance,
                 resources=resources,

@@ -1,10 +1,13 @@
 """Which text encoder a data root uses, and the name under which its vectors are kept."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
@@ -24,6 +27,9 @@ from llmrec_assets.resources.encoder_files import (
 )
 from llmrec_assets.resources.whole_folder import make_folder_once
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
 DIMENSIONS = {
     "multilingual": 512,
     "minilm": 384,
@@ -32,6 +38,7 @@ DIMENSIONS = {
     "e5-int8": 384,
     BAG_OF_WORDS: encoding.HASHED_WORDS,
 }
+TRAINING = ("accelerate", "datasets", "peft")  # packages of the extra lora
 
 
 class TextEncoder(dg.ConfigurableResource):
@@ -94,8 +101,15 @@ class TextEncoder(dg.ConfigurableResource):
             )
         if self._is_int8:
             return int8_encoder.Int8Encoder(self._int8_folder, self.batch_size, self.threads)
+        return self._sentences(self.folder)
+
+    def tuned(self, folder: Path) -> Encoder:
+        """What encodes with the sentence-transformers model in a folder."""
+        return self._sentences(lambda: folder)
+
+    def _sentences(self, folder: Callable[[], Path]) -> Encoder:
         return encoding.SentenceEncoder(
-            lambda: encoding.load_folder(self.folder()), self.batch_size, self.threads
+            lambda: encoding.load_folder(folder()), self.batch_size, self.threads
         )
 
     def folder(self) -> Path:
@@ -118,6 +132,24 @@ class TextEncoder(dg.ConfigurableResource):
             )
         return files_of(self._float)[0].parent if self._float in PACKAGED else Path(self._float)
 
+    def trainable(self, tuning: str) -> "Callable[[], SentenceTransformer]":
+        """What loads the transformer that `tuning`, lora or full, trains.
+
+        Raises:
+            EncoderUnavailable: it is no transformer, or what trains it is not installed.
+        """
+        if not self._is_transformer:
+            raise EncoderUnavailable(
+                f"LLMREC_TUNE_ENCODER={tuning} trains the weights of a transformer, and the encoder"
+                f" {self.model!r} has none that can be trained: head works with every encoder"
+            )
+        if missing := [name for name in TRAINING if find_spec(name) is None]:
+            raise EncoderUnavailable(
+                f"LLMREC_TUNE_ENCODER={tuning} needs {' and '.join(missing)}:"
+                " pip install 'llmrec-assets[lora]'"
+            )
+        return lambda: encoding.load_folder(self.folder())
+
     def _int8_folder(self) -> Path:
         from llmrec_assets.resources.int8_export import export_int8
 
@@ -136,6 +168,12 @@ class TextEncoder(dg.ConfigurableResource):
         if isinstance(encoder, EmbeddingEndpoint):
             return encoder.dimension()
         return encoder.encode([""]).shape[1]
+
+    @property
+    def _is_transformer(self) -> bool:
+        if self.model in ("multilingual", BAG_OF_WORDS) or self.model.startswith(ENDPOINT):
+            return False
+        return self._float == "e5" or _reads_tokens(self.folder())  # e5 is made when it is needed
 
     @property
     def _served(self) -> str:
@@ -172,3 +210,9 @@ def _float_name(model: str) -> str:
     kind = model if model in PACKAGED else Path(model).resolve().name
     version = f".{E5_VERSION}" if model == "e5" else ""
     return f"{kind}-{weights_hash(model)[:12]}{version}"
+
+
+def _reads_tokens(folder: Path) -> bool:
+    """Whether the first module of a sentence-transformers folder is a transformer."""
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    return bool(modules) and str(modules[0]["type"]).rpartition(".")[2] == "Transformer"

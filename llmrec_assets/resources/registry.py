@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from llmrec_assets.resources import model_package
-from llmrec_assets.resources.model_package import ModelPackage
+from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.whole_file import make_once
 
 if TYPE_CHECKING:
@@ -94,6 +94,14 @@ class Registry(dg.ConfigurableResource):
             KeyError: there is no such version.
         """
         return model_package.load(self.folder(version))
+
+    def info(self, version: str) -> PackageInfo:
+        """What is known of one of our version names, without its weights.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        return model_package.load_info(self.folder(version))
 
     def folder(self, version: str) -> Path:
         """Where the files of one of our version names lie.

@@ -1,7 +1,7 @@
 """Stage 3 in SQL: which texts there are, which have a vector, and which matrix is current."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import duckdb
 import numpy as np
@@ -42,8 +42,8 @@ TEXT_FEATURES = Table(
             "text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",), private=True
         ),
         Column("text_key", "varchar", "Hash of the text."),
-        Column("encoder", "varchar", "Name of the encoder."),
-        Column("embedding_row", "integer", "Row of the vector in the matrix."),
+        Column("encoder", "varchar", "Name of the frozen encoder."),
+        Column("embedding_row", "integer", "Row of the vector in the matrix of every encoder."),
     ),
 )  # fmt: skip
 
@@ -59,7 +59,7 @@ ITEM_ENCODER = Table(
         Column("pairs", "bigint", "Pairs of items consumed together that it was tuned on.",
                (f"{CLEAN}.item_id", f"{CLEAN}.time")),
         Column("steps", "integer", "Batches up to the best validation."),
-        Column("head_file", "varchar", "File of the arrays: float32 [dimension + 1, dimension]."),
+        Column("head_file", "varchar", "Of a head alone, file of the arrays: float32 [D + 1, D]."),
         Column("trained_through", "bigint", "Newest ingestion sequence number of the events."),
         Column("text_ndcg_frozen", "double", "Masked NDCG@10 of next items by text alone."),
         Column("text_ndcg_tuned", "double", "The same with the tuned vectors."),
@@ -279,28 +279,40 @@ def _row(
     return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
-def publish(connection: duckdb.DuckDBPyConnection, encoder: str, file: str, texts: int) -> None:
-    """Make the matrix in `file` current and let text_features refer to its rows."""
-    TEXT_FEATURES.replace(connection, FEATURES, {"encoder": encoder})
-    MATRICES.replace(
-        connection, "select ? as encoder, ? as file, ? as texts", [encoder, file, texts]
-    )
+def publish(connection: duckdb.DuckDBPyConnection, files: dict[str, str], texts: int) -> None:
+    """Make the matrices current and let text_features refer to their rows.
+
+    `files` are by encoder, the frozen one's first; each matrix has a row for each of the texts.
+    """
+    TEXT_FEATURES.replace(connection, FEATURES, {"encoder": next(iter(files))})
+    MATRICES.clear(connection)
+    for encoder, file in files.items():
+        row = [encoder, file, texts]
+        MATRICES.insert(connection, "select ? as encoder, ? as file, ? as texts", row)
 
 
-def published_matrix(connection: duckdb.DuckDBPyConnection, encoder: str) -> str | None:
-    """The file of the current matrix where it is this encoder's and of exactly these texts."""
+def current_matrices(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Encoder → file of its matrix, the frozen one's first: the others' names begin with its."""
+    query = f"select encoder, file from {MATRICES.full_name} order by length(encoder), encoder"
+    return dict(connection.execute(query).fetchall())
+
+
+def published_matrices(
+    connection: duckdb.DuckDBPyConnection, encoders: Sequence[str]
+) -> dict[str, str]:
+    """The current matrices where they are of these encoders and exactly these texts, else none."""
     if not (TEXT_FEATURES.is_there(connection) and MATRICES.is_there(connection)):
-        return None
+        return {}
     # The hashes of one process are compared with each other, so they need not be stable.
-    query = "select count(*), sum(hash(kind, behavior, item_id, details, text)) from"
+    told = "kind, behavior, item_id, details, user_id, n_events, text"
     wanted, found = (
-        connection.execute(f"{query} {rows}").fetchall()
+        connection.execute(f"select count(*), sum(hash({told})) from {rows}").fetchall()
         for rows in (f"({TEXTS})", TEXT_FEATURES.full_name)
     )
-    name, file = current_matrix(connection)
-    return file if wanted == found and name == encoder else None
+    current = current_matrices(connection)
+    return current if wanted == found and list(current) == list(encoders) else {}
 
 
 def current_matrix(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    """(name of the encoder, file of the matrix that text_features refers to)."""
-    return connection.execute(f"select encoder, file from {MATRICES.full_name}").fetchall()[0]
+    """(name of the frozen encoder, file of its matrix)."""
+    return next(iter(current_matrices(connection).items()))

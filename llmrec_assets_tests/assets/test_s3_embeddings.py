@@ -13,6 +13,7 @@ from llmrec_assets.assets import s3_embeddings, text_steps
 from llmrec_assets.core.encoding import BagOfWords
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.encoder import TextEncoder
+from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
 
@@ -68,7 +69,7 @@ def build(store: tuple[Warehouse, Arrays], name: str = NAME) -> list[str]:
     """Encode and assemble; the texts that were encoded, sorted."""
     counting = Counting()
     text_steps.encode_new(*store, name, lambda: counting, lambda _line: None)
-    text_steps.assemble(*store, name, lambda: 512)
+    text_steps.assemble(*store, [name], lambda: 512)
     return sorted(counting.texts)
 
 
@@ -145,6 +146,21 @@ def test_a_lost_matrix_is_assembled_again(store):
     }
 
 
+def test_every_encoder_in_use_has_a_matrix_with_the_same_rows(store):
+    build(store)
+    tuned = f"{NAME}+lora-0123abcd"
+    text_steps.encode_new(*store, tuned, BagOfWords, lambda _line: None)
+    text_steps.assemble(*store, [NAME, tuned], lambda: 512)
+    with store[0].connect() as connection:
+        files = embeddings_sql.current_matrices(connection)
+        assert embeddings_sql.current_matrix(connection) == (NAME, files[NAME])
+    assert list(files) == [NAME, tuned]
+    one, two = (store[1].open(file) for file in files.values())
+    np.testing.assert_array_equal(one, two)
+    build(store)
+    assert not store[1].exists(files[tuned])
+
+
 def test_rows_do_not_depend_on_the_order_of_the_tables(store, tmp_path):
     build(store)
     other = (Warehouse(path=str(tmp_path / "o.duckdb")), Arrays(root=str(tmp_path / "o")))
@@ -209,9 +225,9 @@ NOTHING_NEW = textwrap.dedent("""
     def matrix():
         (file,) = Path(store[1].root, text_steps.FOLDER).glob("*.npy")
         return file.name, file.stat().st_ino, file.stat().st_mtime_ns
-    shape = text_steps.assemble(*store, encoder.name(), encoder.dimension)
+    shape = text_steps.assemble(*store, [encoder.name()], encoder.dimension)
     before = matrix()
-    assert text_steps.assemble(*store, encoder.name(), encoder.dimension) == shape == (4, 512)
+    assert text_steps.assemble(*store, [encoder.name()], encoder.dimension) == shape == (4, 512)
     assert matrix() == before
     assert again.texts == 0
     assert not {"torch", "sentence_transformers"} & sys.modules.keys()
@@ -240,6 +256,13 @@ def test_nothing_new_loads_no_model_and_writes_no_matrix(store):
     assert done.returncode == 0, done.stderr
 
 
+def registry(store: tuple[Warehouse, Arrays], model: str) -> Registry:
+    root = Path(store[0].path).parent
+    return Registry(
+        database=str(root / "mlflow.db"), artifacts=str(root / "mlartifacts"), model=model
+    )
+
+
 def materialize(store: tuple[Warehouse, Arrays]) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [
@@ -251,6 +274,8 @@ def materialize(store: tuple[Warehouse, Arrays]) -> dg.ExecuteInProcessResult:
             "warehouse": store[0],
             "arrays": store[1],
             "encoder": TextEncoder(model="bag_of_words"),
+            "registry": registry(store, "llmrec"),
+            "encoder_registry": registry(store, "llmrec_item_encoder"),
         },
         raise_on_error=False,
     )
@@ -297,7 +322,7 @@ def test_the_checks_find_broken_and_equal_vectors(store):
 
     def outcome(check, encoder):
         text_steps.encode_new(*store, encoder.__name__, encoder, lambda _line: None)
-        text_steps.assemble(*store, encoder.__name__, lambda: 8)
+        text_steps.assemble(*store, [encoder.__name__], lambda: 8)
         return check(store[0], store[1]).passed
 
     assert not outcome(s3_embeddings.embeddings_are_finite, Broken)

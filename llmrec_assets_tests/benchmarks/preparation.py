@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -20,7 +21,21 @@ def prepared(
     k_core: int = 0,
     encoder: str | None = None,
 ) -> TrainingData:
-    """Materialise everything up to the fused features; the data of the evaluation fit.
+    """Materialise everything up to the fused features; the data of the evaluation fit."""
+    resources = materialised(layout, folder, ["fused_features"], events, k_core, encoder)
+    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
+    return inputs.data["evaluation"]
+
+
+def materialised(
+    layout: Layout,
+    folder: Path,
+    assets: list[str],
+    events: str = "events.csv",
+    k_core: int = 0,
+    encoder: str | None = None,
+) -> dict[str, Any]:
+    """Materialise the assets and all before them; the resources of the store.
 
     `folder` holds items.csv and the file named `events`. `encoder` is as in LLMREC_ENCODER, which
     counts without it.
@@ -31,12 +46,11 @@ def prepared(
     resources = resources_of(layout)
     if encoder:
         resources["encoder"] = TextEncoder(model=encoder, made=str(layout.encoders))
-    selection = dg.AssetSelection.assets("fused_features").upstream()
+    selection = dg.AssetSelection.assets(*assets).upstream()
     job = dg.define_asset_job("prepare", selection)
     prepare = dg.Definitions(
         assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
     )
     config = {"ops": {"clean_events": {"config": {"k_core": k_core}}}}
     assert prepare.resolve_job_def("prepare").execute_in_process(run_config=config).success
-    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
-    return inputs.data["evaluation"]
+    return resources

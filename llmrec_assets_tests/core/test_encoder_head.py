@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from llmrec_assets.core.encoder_gain import text_gain
-from llmrec_assets.core.encoder_head import Head, base_of, consumed_together
+from llmrec_assets.core.encoder_head import (
+    Head,
+    base_of,
+    consumed_together,
+    is_fine_tuned,
+    kind_of,
+    tuned_name,
+)
 from llmrec_assets.core.half_precision import neighbours_kept
 from llmrec_assets.core.head_tuning import HeadConfig, tune_head
 from llmrec_assets.core.sequences import Catalogue, Sequences
@@ -109,8 +116,13 @@ def test_what_has_no_text_stays_zero_and_all_else_has_unit_length():
     np.testing.assert_array_equal(Head.from_array(head.array).apply(vectors), mapped)
 
 
-def test_the_name_of_a_tuned_encoder_tells_the_frozen_one():
-    assert base_of("multilingual-0db5+head-12ab") == base_of("multilingual-0db5")
+@pytest.mark.parametrize(
+    ("kind", "fine"), [("head", False), ("lora", True), ("full", True), (None, False)]
+)
+@pytest.mark.parametrize("base", ["multilingual-0db5", "my+lora-model-53aa51172d14"])
+def test_the_name_of_a_tuned_encoder_tells_the_frozen_one_and_the_kind(base, kind, fine):
+    name = tuned_name(base, kind, "0123abcd" * 8) if kind else base
+    assert (base_of(name), kind_of(name), is_fine_tuned(name)) == (base, kind, fine)
 
 
 def test_float16_keeps_distinct_neighbours_and_loses_those_it_cannot_tell():

@@ -10,6 +10,7 @@ from llmrec_assets.assets import (
     s5_model,
     s6_recommendations,
     s7_feedback,
+    studies,
 )
 from llmrec_assets.automation import jobs, schedules, sensors
 from llmrec_assets.automation.progress import progress
@@ -25,14 +26,15 @@ STAGES = {
     "s6_recommendations": s6_recommendations,
     "s7_feedback": s7_feedback,
 }
+GROUPS = {**STAGES, "studies": studies}  # what the daily flow leaves out comes last
 
 defs = dg.Definitions(
     assets=[
         asset
-        for group, module in STAGES.items()
+        for group, module in GROUPS.items()
         for asset in dg.load_assets_from_modules([module], group_name=group, include_specs=True)
     ],
-    asset_checks=dg.load_asset_checks_from_modules(STAGES.values()),
+    asset_checks=dg.load_asset_checks_from_modules(GROUPS.values()),
     jobs=jobs.ALL,
     sensors=sensors.ALL,
     schedules=schedules.ALL,

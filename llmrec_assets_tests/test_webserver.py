@@ -46,6 +46,7 @@ GRAPH = {
     "champion_model": ("s5_model", {"model_evaluation"}),
     "recommendations": ("s6_recommendations", {"champion_model", "fused_features"}),
     "feedback": ("s7_feedback", {"feedback_log", "recommendations"}),
+    "text_ablation": ("studies", {"fused_features", "item_encoder"}),
 }
 EXTERNAL = {
     "event_log": "s1_raw_events",
@@ -105,7 +106,14 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     assert all(node["description"] for node in nodes.values())
 
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
-    launched = {"ingest", "retrain", "refresh_lists", "collect_feedback", "full_loop"}
+    launched = {
+        "ingest",
+        "retrain",
+        "refresh_lists",
+        "collect_feedback",
+        "full_loop",
+        "study_texts",
+    }
     assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
     assert {

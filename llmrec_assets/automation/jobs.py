@@ -9,6 +9,7 @@ from llmrec_assets.assets import (
     s4_features,
     s6_recommendations,
     s7_feedback,
+    studies,
 )
 
 HOUR = 3600
@@ -60,9 +61,16 @@ collect_feedback = dg.define_asset_job(
 
 full_loop = dg.define_asset_job(
     "full_loop",
-    dg.AssetSelection.all(),
+    dg.AssetSelection.all() - dg.AssetSelection.assets(studies.text_ablation),
     description="Every step once, from the landing zone to recommendations and feedback.",
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
-ALL = [ingest, retrain, refresh_lists, collect_feedback, full_loop]
+study_texts = dg.define_asset_job(
+    "study_texts",
+    dg.AssetSelection.assets(studies.text_ablation),
+    description="What the texts add: many fits with and without them, compared. Takes hours.",
+    tags=_limited(48 * HOUR) | EXCLUSIVE,
+)
+
+ALL = [ingest, retrain, refresh_lists, collect_feedback, full_loop, study_texts]

@@ -1,14 +1,22 @@
-"""How stage 7 takes in its files: one transaction each, so that a kill loses nothing."""
+"""How stage 7 takes in its files, one transaction each, so that a kill loses nothing; its plots."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from llmrec_assets.core.behaviors import Behavior, names
+import dagster as dg
+import duckdb
+
+from llmrec_assets.assets.plots import as_metadata
+from llmrec_assets.assets.table_metadata import markdown
+from llmrec_assets.core.behaviors import EXPOSURE, Behavior, names
 from llmrec_assets.resources.landing import INCOMPLETE, Landing
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import feedback_files
 from llmrec_assets.sql import s7_feedback as feedback_sql
+from llmrec_assets.sql import s7_measures as measures_sql
+
+DAYS_SHOWN = 14
 
 
 def ingest(
@@ -49,4 +57,21 @@ def ingest(
         "duplicate_rows": totals["duplicates"],
         "rejected_rows": totals["rejected"],
         "rejected_files": totals["rejected_files"],
+    }
+
+
+def measure(connection: duckdb.DuckDBPyConnection) -> dict[str, dg.MetadataValue]:
+    """Rebuild daily_measures; its newest rows, and plots of it and of the attribution.
+
+    Needs the table `words`.
+    """
+    from llmrec_assets.core.feedback_plots import attribution_plot, daily_plot
+
+    daily = measures_sql.build_daily(connection, EXPOSURE)
+    newest = daily.tail(DAYS_SHOWN).astype({"day": str}).round(4)
+    flows, ranks = measures_sql.flows(connection), measures_sql.by_rank(connection)
+    return {
+        "daily_measures": dg.MetadataValue.md(markdown(newest)),
+        "attribution_plot": as_metadata(attribution_plot(flows, ranks)),
+        "daily_plot": as_metadata(daily_plot(daily)),
     }

@@ -6,14 +6,19 @@ from pydantic import Field, model_validator
 from llmrec_assets.assets import feedback_steps, s1_raw_events, s6_recommendations
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.core.behaviors import EXPOSURE
+from llmrec_assets.core.rates import rises
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
 from llmrec_assets.sql import s7_feedback as feedback_sql
+from llmrec_assets.sql import s7_measures as measures_sql
 from llmrec_assets.sql import s7_returns as returns_sql
 from llmrec_assets.sql.s2_sequences import register_words
 from llmrec_assets.sql.s7_tables import FEEDBACK
+
+SPIRAL_DAYS, SPIRAL_RISE = 14, 0.05
+MANY_RESPONSES, MOST_OF_A_DAY = 100, 0.2
 
 feedback_log = dg.AssetSpec(
     "feedback_log",
@@ -39,6 +44,13 @@ class FeedbackConfig(dg.Config):
     lowest_rating: float = Field(default=1.0, description="Lower end of the scale of ratings.")
     highest_rating: float = Field(
         default=5.0, description="Upper end; a rating from the middle of the scale is positive."
+    )
+
+    most_responses_per_day: int = Field(
+        default=setting("MOST_RESPONSES_PER_DAY", 1000, minimum=1),
+        description="Positive responses of one user and day that return as events at most, so that"
+        " nobody can teach the model alone.",
+        ge=1,
     )
 
     @model_validator(mode="after")
@@ -79,7 +91,8 @@ def feedback(
             middle_rating=(config.lowest_rating + config.highest_rating) / 2,
             dwell_seconds=config.dwell_seconds,
         )
-        events = returns_sql.pending_events(connection)
+        events = returns_sql.pending_events(connection, config.most_responses_per_day)
+        over = returns_sql.over_the_limit(connection, config.most_responses_per_day)
     returned = "nothing"
     if len(events):
         returned = returns_sql.return_events(events, landing.folder("events"))
@@ -89,6 +102,7 @@ def feedback(
         returns_sql.mark_returned(connection, events, returned)
         rates = feedback_sql.measure(connection, EXPOSURE)
         responses = feedback_sql.responses(connection, EXPOSURE)
+        plots = feedback_steps.measure(connection)
         outside = feedback_sql.off_scale(connection, config.lowest_rating, config.highest_rating)
         metadata = run_metadata(connection, FEEDBACK)
     new = int(events["is_new"].sum())
@@ -102,10 +116,12 @@ def feedback(
         metadata={
             **metadata,
             **taken,
+            **plots,
             "attributed_later": attributed_later,
             "returned_events": new,
             "returned_causes": len(events) - new,
             "returned_in": returned,
+            "responses_over_the_limit": over,
             "returns_to": dg.MetadataValue.asset(s1_raw_events.event_log.key),
             "ratings_off_scale": outside,
             "responses": dg.MetadataValue.md(markdown(responses)),
@@ -143,4 +159,40 @@ def responses_are_behaviors_of_the_dictionary(
         severity=dg.AssetCheckSeverity.WARN,
         description=f"Others count for nothing: add them to {behavior_dictionary.path}.",
         metadata={"unknown_responses": dg.MetadataValue.md(markdown(unknown))},
+    )
+
+
+@dg.asset_check(asset=feedback)
+def popularity_does_not_feed_itself(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """Impressions do not gather on fewer and fewer items from day to day."""
+    with warehouse.connect() as connection:
+        days = measures_sql.concentration(connection, SPIRAL_DAYS)
+    rising = [name for name in ("gini", "top_share") if rises(days[name].to_numpy(), SPIRAL_RISE)]
+    return dg.AssetCheckResult(
+        passed=not rising,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="Popular items gain more and more of the slots: explore more, or let events"
+        " that lists caused count less (caused_weight).",
+        metadata={
+            "rising": ", ".join(rising) or "nothing",
+            "by_day": dg.MetadataValue.md(markdown(days.astype({"day": str}).round(4))),
+        },
+    )
+
+
+@dg.asset_check(asset=feedback)
+def no_user_gives_most_of_a_day(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """On no day with many responses did one user give a large share of them."""
+    with warehouse.connect() as connection:
+        found = measures_sql.largest_share(connection, EXPOSURE, MANY_RESPONSES)
+    share = float(found["largest_share"].max()) if len(found) else 0.0
+    return dg.AssetCheckResult(
+        passed=share <= MOST_OF_A_DAY,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="One account teaches more than others: most_responses_per_day is the limit to"
+        " what of it returns.",
+        metadata={
+            "largest_share": share,
+            "day": str(found["day"][0].date()) if len(found) else "none",
+        },
     )

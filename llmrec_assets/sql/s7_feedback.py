@@ -90,7 +90,8 @@ with slots as (
 )
 select model_version, count(*) filter (shown) as impressions,
     count(*) filter (clicked) as clicks, count(*) filter (converted) as conversions,
-    clicks / nullif(impressions, 0) as click_through, conversions / nullif(clicks, 0) as conversion
+    count(*) filter (clicked and shown) / nullif(impressions, 0) as click_through,
+    count(*) filter (converted and clicked) / nullif(clicks, 0) as conversion
 from slots group by model_version
 """
 

@@ -40,12 +40,22 @@ from named where named.feedback_id = f.feedback_id and named.event_id is not nul
 TIME = "coalesce(strftime(timestamp, '%Y-%m-%dT%H:%M:%S.%fZ'), step::varchar)"
 BY_TIME = "order by coalesce(epoch_us(f.timestamp), f.step), f.feedback_id"
 
+# In order of arrival: what returned once is never displaced by what comes later.
+NUMBERED = f"""
+select f.feedback_id, row_number() over (
+        partition by f.user_id, f.timestamp::date, case when f.timestamp is null then f.step end
+        order by f.seq) as nth
+from {FEEDBACK.full_name} as f join words on words.behavior = f.response
+where {RETURNS} and not words.hides
+"""
+
 PENDING = f"""
-with missing as (
+with numbered as ({NUMBERED}), missing as (
     select f.*, case when words.value = 'rating' then f.value end as rating,
         case when words.value <> 'rating' then f.value end as other_value
     from {FEEDBACK.full_name} as f join words on words.behavior = f.response
     where f.returned_in is null and {RETURNS}
+        and f.feedback_id not in (select feedback_id from numbered where nth > $most_a_day)
         and not exists (select 1 from {RAW} as e where e.event_id = f.event_id)
     qualify row_number() over (partition by f.event_id {BY_TIME}) = 1
 ), causes as (
@@ -66,13 +76,20 @@ select * exclude (seq) from (
 """
 
 
-def pending_events(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+def pending_events(connection: duckdb.DuckDBPyConnection, most_a_day: int) -> pd.DataFrame:
     """The events to return: `is_new`, or known without their cause. Needs the table `words`.
 
     A cause is sent until raw_events knows it; a file that says the same again has the same name.
+    Of one user no more than `most_a_day` positive responses of a day (or step) return.
     """
     connection.execute(NAME_EVENTS)
-    return connection.execute(PENDING).df()
+    return connection.execute(PENDING, {"most_a_day": most_a_day}).df()
+
+
+def over_the_limit(connection: duckdb.DuckDBPyConnection, most_a_day: int) -> int:
+    """Positive responses that never return, because their user gave too many on one day."""
+    query = f"select count(*) from ({NUMBERED}) where nth > ?"
+    return connection.execute(query, [most_a_day]).fetchall()[0][0]
 
 
 def return_events(events: pd.DataFrame, landing_events: Path) -> str:

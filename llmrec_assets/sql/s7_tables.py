@@ -80,8 +80,45 @@ RESPONSE_RATES = Table(
         Column("impressions", "bigint", "Slots shown."),
         Column("clicks", "bigint", "Slots clicked."),
         Column("conversions", "bigint", "Slots bought."),
-        Column("click_through", "double", "clicks / impressions."),
-        Column("conversion", "double", "conversions / clicks."),
+        Column("click_through", "double", "Share of the shown slots that were clicked."),
+        Column("conversion", "double", "Share of the clicked slots that were bought."),
     ),
     primary_key=("model_version",),
+)  # fmt: skip
+
+_SLOT = (f"{SCHEMA}.feedback.caused_by", f"{SCHEMA}.feedback.response")
+
+
+def _interval(name: str, description: str) -> tuple[Column, ...]:
+    """A measure and the ends of its 95 % interval."""
+    return (
+        Column(name, "double", description, _SLOT),
+        Column(f"{name}_lower", "double", f"Lower end of the 95 % interval of {name}."),
+        Column(f"{name}_upper", "double", f"Upper end of the 95 % interval of {name}."),
+    )
+
+
+DAILY_MEASURES = Table(
+    SCHEMA,
+    "daily_measures",
+    (
+        Column("day", "date", "UTC, of the first that was heard of a slot. Slots without an"
+               " impression, and those of relative time, are in no day.",
+               (f"{SCHEMA}.feedback.timestamp",)),
+        Column("model_version", "varchar", "Who made the lists.",
+               (f"{SCHEMA}.feedback.model_version",)),
+        Column("users", "bigint", "Users who were shown slots."),
+        Column("impressions", "bigint", "Slots shown."),
+        Column("clicks", "bigint", "Of them, clicked."),
+        Column("conversions", "bigint", "Of those, bought."),
+        *_interval("click_through", "clicks / impressions."),
+        *_interval("conversion", "conversions / clicks."),
+        Column("answered_lists", "bigint", "Lists with a positive response."),
+        *_interval("ndcg", "Mean NDCG of the answered lists as they were shown: 1 where the items"
+                   " that got a positive response stood above all others."),
+        Column("coverage", "double", "Share of the catalogue of now that was shown."),
+        Column("gini", "double", "Inequality of impressions among the items of that catalogue."),
+        Column("top_share", "double", "Share of impressions that its most shown hundredth took."),
+    ),
+    primary_key=("day", "model_version"),
 )  # fmt: skip

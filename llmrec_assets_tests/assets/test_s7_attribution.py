@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from llmrec_assets.assets import s1_raw_events, s2_sequences, s7_feedback
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql import s2_tables
+from llmrec_assets.sql.s4_tables import ITEMS
 from llmrec_assets.sql.s6_recommendations import RECOMMENDATIONS
 from llmrec_assets.sql.s7_returns import return_events
 from llmrec_assets.sql.tables import Column, Table
@@ -37,6 +38,7 @@ class Loop:
         self.root, self.resources, self.files = root, resources_of(root), 0
         with self.resources["warehouse"].connect() as connection:
             RECOMMENDATIONS.create(connection)
+            ITEMS.create(connection)
 
     def show(self, list_id, at, items="ab", user="u", version="m1") -> None:
         """A list of `items` for the user, made at a time."""

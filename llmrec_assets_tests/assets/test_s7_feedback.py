@@ -152,6 +152,8 @@ def test_an_unknown_list_is_organic_and_warned_about(root, run_job, lists):
     assert checks == {
         "lists_named_by_feedback_are_known": False,
         "responses_are_behaviors_of_the_dictionary": True,
+        "popularity_does_not_feed_itself": True,
+        "no_user_gives_most_of_a_day": True,
     }
 
 

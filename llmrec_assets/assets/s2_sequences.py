@@ -41,6 +41,12 @@ class CleaningConfig(dg.Config):
         description="Standard deviations from which rating and value count as outliers.",
         gt=0,
     )
+    caused_weight: float = Field(
+        default=setting("CAUSED_WEIGHT", 1.0, minimum=0.001),
+        description="How much an event that a list caused counts as a training target, times the"
+        " weight of its behaviour. Below 1 the loop learns less from its own suggestions.",
+        gt=0,
+    )
 
 
 @dg.asset(

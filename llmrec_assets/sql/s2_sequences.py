@@ -30,7 +30,7 @@ from llmrec_assets.sql.shards import BELONGS, Shard, shards
 JUDGED_EVENTS = f"""
 with shard as (
     select seq, event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id,
-        own_event_id, ingested_at,
+        caused_by, own_event_id, ingested_at,
         coalesce(epoch_us(timestamp), step) as time,
         count(*) over (partition by user_id, timestamp::date) as events_that_day,
         row_number() over (
@@ -59,7 +59,8 @@ from shard join bots using (user_id)
 ORDERED_EVENTS = f"""
 with known as (
     select judged.*, coalesce(words.positive, true) and not is_bot as positive,
-        coalesce(words.weight, 1) as weight
+        coalesce(words.weight, 1)
+            * case when caused_by is null then 1 else $caused_weight end as weight
     from judged left join words using (behavior)
     where reason is null and {BELONGS}
 ), placed as (
@@ -147,13 +148,16 @@ from {ITEMS} where title is not null
 def register_words(
     connection: duckdb.DuckDBPyConnection, behaviors: dict[str, Behavior], language: str
 ) -> None:
-    """Make the temporary table `words` (behavior, word, weight, positive) of the dictionary."""
+    """Make the temporary table `words` of the dictionary: behavior, word and how it counts."""
     rows = pa.table(
         {
             "behavior": list(behaviors),
             "word": [word(name, language, behaviors) for name in behaviors],
             "weight": [b.weight for b in behaviors.values()],
             "positive": [b.positive for b in behaviors.values()],
+            "role": [b.role for b in behaviors.values()],
+            "value": [b.value for b in behaviors.values()],
+            "hides": [b.hides for b in behaviors.values()],
         }
     )
     connection.register("dictionary", rows)
@@ -174,6 +178,7 @@ def clean(
     drop_bots: bool,
     k_core: int,
     outlier_deviations: float,
+    caused_weight: float = 1.0,
     shard_count: int = 1,
 ) -> str:
     """Build clean_events and removed_events from the raw ones; the version of the statistics.
@@ -200,7 +205,7 @@ def clean(
     )
     CLEAN_EVENTS.clear(connection)
     for shard in shards(shard_count):
-        order_events(connection, shard)
+        order_events(connection, shard, caused_weight)
     connection.execute("drop table judged")
     return _keep_statistics(connection, outlier_deviations)
 
@@ -214,10 +219,12 @@ def judge_events(
     )
 
 
-def order_events(connection: duckdb.DuckDBPyConnection, shard: Shard) -> None:
+def order_events(
+    connection: duckdb.DuckDBPyConnection, shard: Shard, caused_weight: float = 1.0
+) -> None:
     """Add the shard's events that no rule removed, in order and split, to clean_events."""
     query = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
-    CLEAN_EVENTS.insert(connection, query, shard.parameters)
+    CLEAN_EVENTS.insert(connection, query, {"caused_weight": caused_weight, **shard.parameters})
 
 
 def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:

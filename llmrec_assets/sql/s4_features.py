@@ -80,7 +80,8 @@ select user_code, position, events.seq, time, item_code, behavior_code,
     sin(2 * pi() * weekday / 7) as weekday_sin, cos(2 * pi() * weekday / 7) as weekday_cos,
     ln(1 + recency) / 10 as recency, ln(1 + session_position) / 10 as session_position,
     features.rating, features.value,
-    ln(1 + item_age) / 10 as item_age, ln(1 + item_popularity) / 10 as item_popularity
+    ln(1 + item_age) / 10 as item_age, ln(1 + item_popularity) / 10 as item_popularity,
+    (caused_by is not null)::int as recommended
 from {CLEAN} as events
 join {TEMPORAL} as features using (seq)
 join {USERS.full_name} as users on users.user_id = events.user_id

@@ -53,6 +53,7 @@ NUMERIC_FEATURES = (
     "value",
     "item_age",
     "item_popularity",
+    "recommended",  # new ones are added at the end: an older model reads those that it knows
 )
 
 FUSED_FEATURES = Table(
@@ -76,7 +77,9 @@ FUSED_FEATURES = Table(
         Column("split", "varchar", "As in clean_events.", (f"{CLEAN}.split",)),
         *(
             Column(name, "float", f"{name}; null where unknown. Times and counts as ln(1 + x) / 10,"
-                   " cycles as sine and cosine, rating and value raw.",
+                   " cycles as sine and cosine, rating and value raw; recommended is 1 where a list"
+                   " caused the step, else 0.",
+                   (f"{CLEAN}.caused_by",) if name == "recommended" else
                    (f"{TEMPORAL}.{name.removesuffix('_sin').removesuffix('_cos')}",))
             for name in NUMERIC_FEATURES
         ),

@@ -10,8 +10,8 @@ from llmrec_assets.sql.s4_tables import FUSED_FEATURES
 from llmrec_assets.sql.s5_model import CHAMPION_MODEL, SCHEMA
 from llmrec_assets.sql.tables import Column, Table
 
-LISTS = ("s6_recommendations", "recommendations")
-FEEDBACK = ("s7_feedback", "feedback")
+LISTS = "s6_recommendations.recommendations"
+FEEDBACK = "s7_feedback.feedback"
 
 OFF_POLICY_ESTIMATES = Table(
     SCHEMA,
@@ -45,15 +45,15 @@ LOGGED_LISTS = f"""
 with answers as (
     select caused_by as list_id, item_id, bool_or(response = 'impression') as shown,
         bool_or(list_contains($rewards, response)) as rewarded
-    from {".".join(FEEDBACK)} where caused_by is not null group by all
+    from {FEEDBACK} where caused_by is not null group by all
 ), explored as (
-    select distinct list_id from {".".join(LISTS)} join answers using (list_id, item_id)
+    select distinct list_id from {LISTS} join answers using (list_id, item_id)
     where source = 'exploration' and shown and ($maker is null or model_version = $maker)
 )
 select list_id, user_id, item_id, source = 'exploration' as explored, propensity,
     coalesce(shown, false) as shown, coalesce(rewarded, false) as rewarded,
     decisions.judged_through as through
-from {".".join(LISTS)} as lists
+from {LISTS} as lists
 semi join explored using (list_id)
 left join answers using (list_id, item_id)
 asof join {CHAMPION_MODEL.full_name} as decisions on lists.generated_at >= decisions.decided_at
@@ -77,7 +77,8 @@ def logged_lists(
     """
     CHAMPION_MODEL.create(connection)
     there = connection.execute(
-        "select count(*) from information_schema.tables where (table_schema, table_name) in (?, ?)",
+        "select count(*) from information_schema.tables"
+        " where table_schema || '.' || table_name in (?, ?)",
         [LISTS, FEEDBACK],
     ).fetchall()[0][0]
     if there < 2:

@@ -1,5 +1,7 @@
 """The Dagster code location: stages in the order of the flow, resources and global policies."""
 
+from itertools import chain
+
 import dagster as dg
 
 from llmrec_assets.assets import (
@@ -7,6 +9,8 @@ from llmrec_assets.assets import (
     s2_sequences,
     s3_embeddings,
     s4_features,
+    s5_champion,
+    s5_evaluation,
     s5_model,
     s6_recommendations,
     s7_feedback,
@@ -18,23 +22,23 @@ from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
 
 STAGES = {
-    "s1_raw_events": s1_raw_events,
-    "s2_sequences": s2_sequences,
-    "s3_embeddings": s3_embeddings,
-    "s4_features": s4_features,
-    "s5_model": s5_model,
-    "s6_recommendations": s6_recommendations,
-    "s7_feedback": s7_feedback,
+    "s1_raw_events": [s1_raw_events],
+    "s2_sequences": [s2_sequences],
+    "s3_embeddings": [s3_embeddings],
+    "s4_features": [s4_features],
+    "s5_model": [s5_model, s5_evaluation, s5_champion],
+    "s6_recommendations": [s6_recommendations],
+    "s7_feedback": [s7_feedback],
 }
-GROUPS = {**STAGES, "studies": studies}  # what the daily flow leaves out comes last
+GROUPS = {**STAGES, "studies": [studies]}  # what the daily flow leaves out comes last
 
 defs = dg.Definitions(
     assets=[
         asset
-        for group, module in GROUPS.items()
-        for asset in dg.load_assets_from_modules([module], group_name=group, include_specs=True)
+        for group, modules in GROUPS.items()
+        for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
     ],
-    asset_checks=dg.load_asset_checks_from_modules(GROUPS.values()),
+    asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values())),
     jobs=jobs.ALL,
     sensors=sensors.ALL,
     schedules=schedules.ALL,

@@ -106,14 +106,8 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     assert all(node["description"] for node in nodes.values())
 
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
-    launched = {
-        "ingest",
-        "retrain",
-        "refresh_lists",
-        "collect_feedback",
-        "full_loop",
-        "study_texts",
-    }
+    launched = {"ingest", "retrain", "refresh_lists", "collect_feedback", "full_loop"}
+    launched |= {"rollback", "approve", "study_texts"}
     assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
     assert {

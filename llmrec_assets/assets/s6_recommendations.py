@@ -3,13 +3,13 @@
 import dagster as dg
 from pydantic import Field
 
-from llmrec_assets.assets import s4_features, s5_model
+from llmrec_assets.assets import s4_features, s5_champion
 from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.core.behaviors import hiding
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.publisher import Publisher
-from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
 from llmrec_assets.sql import s5_model as model_sql
@@ -46,7 +46,7 @@ class RecommendationsConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[s5_model.champion_model, s4_features.fused_features],
+    deps=[s5_champion.champion_model, s4_features.fused_features],
     kinds={"parquet", "duckdb"},
     owners=["team:ml"],
     metadata=static_metadata(RECOMMENDATIONS),
@@ -66,10 +66,13 @@ def recommendations(
     """
     from llmrec_assets.assets import list_steps
 
+    champion = registry.alias(CHAMPION)
     with warehouse.connect() as connection:
         decision = model_sql.newest_decision(connection)
         users = lists_sql.every_user(connection)
         hidden = lists_sql.hidden_items(connection, hiding(behavior_dictionary.load()))
+    if champion is not None:
+        decision |= {"kind": "model", "served": champion}
     published = list_steps.make(
         decision, users, hidden, config, warehouse, arrays, registry, publisher
     )

@@ -1,5 +1,8 @@
 """What can be launched as one run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from llmrec_assets.assets import (
@@ -7,6 +10,7 @@ from llmrec_assets.assets import (
     s2_sequences,
     s3_embeddings,
     s4_features,
+    s5_champion,
     s6_recommendations,
     s7_feedback,
     studies,
@@ -59,6 +63,43 @@ collect_feedback = dg.define_asset_job(
     tags=_limited(HOUR),
 )
 
+
+def _serving(act: str) -> dg.ConfigMapping:
+    """The config of a job by which a person says who serves: a version, and perhaps why."""
+
+    def by_hand(config: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "ops": {"champion_model": {"config": {"by_hand": act, **config}}},
+            "loggers": {"progress": {}},
+        }
+
+    return dg.ConfigMapping(
+        config_fn=by_hand,
+        config_schema={
+            "version": dg.Field(str, description="As in s5_model.temporal_model.model_version."),
+            "because": dg.Field(str, default_value="", description="Why, for the record."),
+        },
+    )
+
+
+SERVED = dg.AssetSelection.assets(s5_champion.champion_model, s6_recommendations.recommendations)
+
+rollback = dg.define_asset_job(
+    "rollback",
+    SERVED,
+    config=_serving("rollback"),
+    description="Serve any registered version, and draw new lists by it; config: version.",
+    tags=_limited(HOUR) | EXCLUSIVE,
+)
+
+approve = dg.define_asset_job(
+    "approve",
+    SERVED,
+    config=_serving("approve"),
+    description="Serve the challenger that awaits approval, and draw new lists; config: version.",
+    tags=_limited(HOUR) | EXCLUSIVE,
+)
+
 full_loop = dg.define_asset_job(
     "full_loop",
     dg.AssetSelection.all() - dg.AssetSelection.assets(studies.text_ablation),
@@ -73,4 +114,6 @@ study_texts = dg.define_asset_job(
     tags=_limited(48 * HOUR) | EXCLUSIVE,
 )
 
-ALL = [ingest, retrain, refresh_lists, collect_feedback, full_loop, study_texts]
+ALL = [
+    ingest, retrain, refresh_lists, collect_feedback, rollback, approve, full_loop, study_texts,
+]  # fmt: skip

@@ -24,6 +24,7 @@ from llmrec_assets.assets.s3_embeddings import TuningConfig
 from llmrec_assets.core.encoder_gain import blend_gain, text_gain
 from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets_tests.benchmarks.preparation import materialised
 
 
@@ -36,11 +37,12 @@ def main(arguments: argparse.Namespace) -> None:
     """Tune in every way and judge on the test targets."""
     with tempfile.TemporaryDirectory() as root:
         assets = ["user_sequences", "clean_events"]
+        layout = Layout(Path(root))
         resources = materialised(
-            Layout(Path(root)), arguments.folder, assets, arguments.events, arguments.k_core
+            layout, arguments.folder, assets, arguments.events, arguments.k_core
         )
         store = resources["warehouse"], resources["arrays"]
-        encoder = type(resources["encoder"])(model=arguments.encoder)
+        encoder = TextEncoder(model=arguments.encoder, made=str(layout.encoders))
         name, started = encoder.name(), time.process_time()
         text_steps.encode_new(*store, name, encoder.encoder, told, items_alone=True)
         encoding, sides = time.process_time() - started, {}

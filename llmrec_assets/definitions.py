@@ -20,6 +20,7 @@ from llmrec_assets.automation import jobs, schedules, sensors
 from llmrec_assets.automation.progress import progress
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.run_health import watched_in_process_executor
 
 STAGES = {
     "s1_raw_events": [s1_raw_events],
@@ -44,5 +45,5 @@ defs = dg.Definitions(
     schedules=schedules.ALL,
     resources=resources_of(Layout.from_environment()),
     loggers={"progress": progress},
-    executor=dg.in_process_executor,  # the flow is a chain: one process, one torch import
+    executor=watched_in_process_executor,  # the flow is a chain: one process, one torch import
 )

@@ -113,9 +113,8 @@ def text_features(
 ) -> dg.MaterializeResult:
     """One row per item, per behaviour with an item and per history that is told: e = f(text).
 
-    Only new texts are encoded.
-
-    The vectors lie in one matrix beside the warehouse; embedding_row is the row there.
+    Only new texts are encoded. The vectors lie in one matrix beside the warehouse; embedding_row is
+    the row there.
     """
     from llmrec_assets.assets import text_steps
 

@@ -13,7 +13,7 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
-from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
+from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, HISTORY_TEXTS, USER_SEQUENCES
 
 
 class CleaningConfig(dg.Config):
@@ -140,9 +140,9 @@ class SequencesConfig(dg.Config):
         " and rank by its likeness to the items' texts: about three texts a user.",
     )
     history_characters: int = Field(
-        default=1000,
-        description="Most of such a text, newest steps first. An encoder may read less, such as"
-        " 256 tokens.",
+        default=300,
+        description="Most of such a text, newest steps first, about ten titles. An encoder may"
+        " read less.",
         ge=1,
     )
 
@@ -171,12 +171,14 @@ def user_sequences(
             connection, language, **config.model_dump(exclude={"language"})
         )
         metadata = run_metadata(connection, USER_SEQUENCES)
+        told = HISTORY_TEXTS.count(connection)
     return dg.MaterializeResult(
         metadata={
             **metadata,
             "language": language,
             "text_template": templates.label(config.text_template),
             "items_with_fallback_text": fell_back,
+            "history_texts": told,
         }
     )
 

@@ -137,11 +137,9 @@ def text_features(
 ) -> dg.MaterializeResult:
     """One row per item, per behaviour with an item and per history that is told: e = f(text).
 
-    Only new texts are encoded.
-
-    The vectors lie in one matrix an encoder beside the warehouse; embedding_row is the row there.
-    Besides the frozen encoder, those that were fine-tuned encode: the one in use, and the one that
-    the champion reads, so that an older champion still ranks.
+    Only new texts are encoded. The vectors lie in one matrix an encoder beside the warehouse;
+    embedding_row is the row there. Besides the frozen encoder, those that were fine-tuned encode:
+    the one in use, and the one that the champion reads, so that an older champion still ranks.
     """
     from llmrec_assets.assets import text_steps
 

@@ -52,7 +52,13 @@ class TextSimilarity:
     ) -> None:
         """`trained` (bool [V+1]): the items that occurred in training."""
         self.recent, self.decay = recent, decay
-        self.vectors = torch.from_numpy(_item_vectors(catalogue, trained))
+        rows = catalogue.text_rows
+        vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
+        vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
+        known = trained & (rows >= 0)
+        if known.any():
+            vectors[rows >= 0] -= vectors[known].mean(0)
+        self.vectors = torch.from_numpy(_unit(vectors))
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
@@ -66,25 +72,24 @@ class TextSimilarity:
 class HistorySimilarity:
     """Cosine of an item's text embedding to that of the text that tells the whole history.
 
-    Items are compared without their common direction and histories without theirs: that of the
-    newest told history of each user in the training period. A history that was not told, as of a
-    user without events, finds all items alike.
+    Histories are compared without their common direction, which is that of the newest told history
+    of each user in the training period, and items without theirs. A history that was not told, as
+    of a user without events, finds all items alike.
     """
 
     def __init__(
         self,
         sequences: Sequences,
-        catalogue: Catalogue,
-        trained: np.ndarray,
+        embeddings: np.ndarray,
         train_end: np.ndarray,
+        items: TextSimilarity,
     ) -> None:
-        """`trained` (bool [V+1]): the items that occurred before `train_end` (int64 [U])."""
-        self.embeddings = catalogue.embeddings  # float32 [T, D]
-        self.vectors = torch.from_numpy(_item_vectors(catalogue, trained))
+        """`embeddings` [T, D] as in the catalogue; `items` has been fitted before `train_end`."""
+        self.embeddings, self.vectors = embeddings, items.vectors
         rows = newest_told(sequences, train_end)
-        self.mean = np.zeros(catalogue.embeddings.shape[1], dtype=np.float32)
+        self.mean = np.zeros(embeddings.shape[1], dtype=np.float32)
         if len(rows):
-            self.mean += np.asarray(self.embeddings[rows], dtype=np.float32).mean(0)
+            self.mean += np.asarray(embeddings[rows], dtype=np.float32).mean(0)
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
@@ -93,17 +98,6 @@ class HistorySimilarity:
         history[rows >= 0] = self.embeddings[rows[rows >= 0]] - self.mean
         cosine = torch.from_numpy(_unit(history)) @ self.vectors[1:].T
         return padded(cosine.clamp_min_(0).add_(FLOOR).log_())
-
-
-def _item_vectors(catalogue: Catalogue, trained: np.ndarray) -> np.ndarray:
-    """Of unit length, without the mean of the trained items; zero without text: [V+1, D]."""
-    rows = catalogue.text_rows
-    vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
-    vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
-    known = trained & (rows >= 0)
-    if known.any():
-        vectors[rows >= 0] -= vectors[known].mean(0)
-    return _unit(vectors)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

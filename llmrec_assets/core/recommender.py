@@ -67,9 +67,9 @@ def make_experts(
     if len(catalogue.words):
         prior["words"] = WordSimilarity(catalogue, trained)
     if len(catalogue.embeddings):
-        prior["texts"] = TextSimilarity(catalogue, trained)
-    if histories or len(sequences.history_rows):
-        prior[HISTORIES] = HistorySimilarity(sequences, catalogue, trained, train_end)
+        prior["texts"] = texts = TextSimilarity(catalogue, trained)
+        if histories or len(sequences.history_rows):
+            prior[HISTORIES] = HistorySimilarity(sequences, catalogue.embeddings, train_end, texts)
     further: dict[str, Scorer] = {"last_item": DecayedMarkov(*span, steps=1, shrink=5.0)}
     return Experts(prior, further, ItemClock(*span))
 

@@ -289,7 +289,7 @@ def build_sequences(
     step_details: bool = False,
     review_characters: int = 300,
     history_texts: bool = False,
-    history_characters: int = 1000,
+    history_characters: int = 300,
     shard_count: int = 1,
 ) -> int:
     """Build the texts of items, steps and histories and user_sequences from the clean events.

@@ -104,7 +104,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--k-core", type=int, default=0)
     parser.add_argument("--users", type=int, default=0)
-    parser.add_argument("--characters", type=int, default=1000)
+    parser.add_argument("--characters", type=int, default=300)
     parser.add_argument("--length", type=int, default=50)
     parser.add_argument("--network", action="store_true")
     main(parser.parse_args())

@@ -135,6 +135,11 @@ def told(histories: list[list[int]], rows: list[list[int]]) -> Sequences:
     return replace(sequences_of(histories), history_rows=flat)
 
 
+def whole(sequences: Sequences, goods: Catalogue, train_end: np.ndarray) -> HistorySimilarity:
+    items = TextSimilarity(goods, ALL)
+    return HistorySimilarity(sequences, goods.embeddings, train_end, items)
+
+
 def test_whole_histories_are_compared_around_the_mean_of_training_histories():
     vectors = np.array(
         [[1, 0], [0, 1], [1, 1], [-1, -1], [3, 1], [1, 2], [9, 9], [2, 5]], dtype=np.float32
@@ -142,7 +147,7 @@ def test_whole_histories_are_compared_around_the_mean_of_training_histories():
     goods = replace(catalogue(), embeddings=vectors)
     # Rows 4 and 5 end before train_end, 6 and 7 after it; row 4 has a newer one behind it.
     sequences = told([[1, 2, 3], [2, 3, 1, 4], []], [[4, 5, 6], [-1, 7, -1, 6]])
-    expert = HistorySimilarity(sequences, goods, ALL, np.array([2, 5, 7]))
+    expert = whole(sequences, goods, np.array([2, 5, 7]))
     mean = (vectors[5] + vectors[7]) / 2
     items = unit(vectors[:4] - vectors[:4].mean(0))
     scores = expert.logits(sequences, np.array([2, 5, 3]), np.array([0, 1, 0]))
@@ -156,7 +161,7 @@ def test_whole_histories_are_compared_around_the_mean_of_training_histories():
 def test_a_history_that_was_not_told_finds_all_items_alike():
     sequences = told([[1, 2], [3], [], [4]], [[0, -1], [1], [], [2]])
     ends, users = np.array([0, 2, 1, 3, 3]), np.array([0, 0, 0, 1, 2])
-    expert = HistorySimilarity(sequences, catalogue(), ALL, sequences.offsets[1:])
+    expert = whole(sequences, catalogue(), sequences.offsets[1:])
     scores = expert.logits(sequences, ends, users)[:, 1:].exp().numpy()
     # The history before user 0's first event is empty, not the one of another user, and so is
     # the one of user 2, who lies between two users with a text.
@@ -164,7 +169,7 @@ def test_a_history_that_was_not_told_finds_all_items_alike():
         assert np.allclose(scores[row], FLOOR)
     assert (scores[[2, 3]] > 2 * FLOOR).any(1).all()
     nowhere = replace(sequences, history_rows=sequences.history_rows[:0])
-    silent = HistorySimilarity(nowhere, catalogue(), ALL, sequences.offsets[1:])
+    silent = whole(nowhere, catalogue(), sequences.offsets[1:])
     assert np.allclose(silent.logits(nowhere, ends, users)[:, 1:].exp(), FLOOR)
 
 
@@ -180,8 +185,7 @@ def test_no_text_that_ends_after_training_moves_the_mean():
     rows = sequences.history_rows
     planted[rows[late & (rows >= 0)]] = 99
     own, other = (
-        HistorySimilarity(sequences, replace(catalogue(), embeddings=e), ~ALL, ends).mean
-        for e in (vectors, planted)
+        whole(sequences, replace(catalogue(), embeddings=e), ends).mean for e in (vectors, planted)
     )
     assert own.any()
     assert np.array_equal(own, other)

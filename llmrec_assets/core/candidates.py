@@ -50,12 +50,14 @@ def find_candidates(
         clock: of the events that the experts were fitted on.
         sequences: the events.
         ends: int64 [B], absolute position after each history's last event.
-        users: int64 [B], whose histories they are. One without events has no candidate.
+        users: int64 [B], whose histories they are. One without an item that others touched has no
+            candidate: the corrections were learnt where counting says something.
     """
     history = _History(prior_BV, sequences, ends, users)
     chosen_BV = _best(prior_BV, history.count_BV == 0, UNSEEN)
     chosen_BV |= _best(prior_BV, history.count_BV > 0, SEEN)
-    chosen_BV[torch.from_numpy(history.lengths == 0)] = False
+    others_V = torch.from_numpy(clock.counts[1:]) > history.count_BV
+    chosen_BV[~(others_V & (history.count_BV > 0)).any(1)] = False
     rows, columns = chosen_BV.nonzero(as_tuple=True)
     parts = [scores_BV[rows, columns, None] for scores_BV in (prior_BV, *scored.values())]
     times = sequences.times[ends[rows.numpy()] - 1]

@@ -19,7 +19,7 @@ from llmrec_assets.core.off_policy import (
     item_rewards,
     weights,
 )
-from llmrec_assets.core.policies import Choices, choices
+from llmrec_assets.core.policies import LEAST, Choices, choices
 from llmrec_assets.core.ranking import Scorer, exclude_seen
 from llmrec_assets.core.sequences import flat_rows
 from llmrec_assets.resources.warehouse import Warehouse
@@ -122,7 +122,7 @@ def _unknown_answers(log: Log, through: np.ndarray, fit: PastFit, seqs: np.ndarr
     """
     positions, _ = flat_rows(fit.data.sequences.starts, fit.train_end)
     known = np.sort(seqs[positions])
-    newer = 1 - np.searchsorted(known, through, "right") / max(len(known), 1)
+    newer = (len(known) - np.searchsorted(known, through, "right")) / max(len(known), 1)
     users = np.maximum(log.users, 0)
     own = (log.ends >= fit.train_end[users]) & (log.ends > fit.data.sequences.starts[users])
     return (newer <= STRAGGLERS) & own & (log.users >= 0)
@@ -169,12 +169,12 @@ def _policies(log: Log, fit: PastFit, predicted: np.ndarray) -> dict[str, Choice
     for part in parts_of(len(log.users), n_items):
         block = log[part]
         logits = fit.scorer.logits(sequences, block.ends, block.users)
-        probabilities = logits.softmax(1)
+        probabilities = logits.softmax(1).double().clamp(min=LEAST)
         if hide:
             exclude_seen(logits, sequences, block.ends, block.users)
-            probabilities[logits.isneginf()] = 0.0
+        probabilities[logits.isneginf()] = 0.0
         rewards = predicted[block.users % FOLDS]
-        blocks.append(choices(probabilities.numpy().astype(np.float64), block.shown, rewards))
+        blocks.append(choices(probabilities.numpy(), block.shown, rewards))
     return {
         policy: Choices(
             np.concatenate([block[policy].chances for block in blocks]),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LEAST = 1e-12  # as the draw of a list has it: no candidate is impossible
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -34,7 +36,7 @@ def choices(
     """
     rows, rewards = np.arange(len(shown))[:, None], np.broadcast_to(rewards, probabilities.shape)
     own = probabilities[rows, shown]
-    mass = np.maximum(probabilities.sum(1)[:, None] - _before(own), np.maximum(own, 1e-12))
+    mass = np.maximum(probabilities.sum(1)[:, None] - _before(own), np.maximum(own, LEAST))
     gained = np.einsum("bv,bv->b", probabilities, rewards)[:, None]
     best = _likeliest(probabilities, shown)
     return {

@@ -81,7 +81,8 @@ def test_answers_to_explored_slots_tell_what_the_challenger_would_have_earned(
     assert table.loc[("logged", "logged"), "value"] == pytest.approx(clicked.mean())
     for estimator in ("ips", "snips", "dr"):
         row = table.loc[("exploring", estimator)]
-        assert row["value"] == pytest.approx(clicked.mean(), rel=1e-4)
+        exact = estimator != "dr"  # which also hangs on what the reward model expects
+        assert row["value"] == pytest.approx(clicked.mean(), rel=1e-4 if exact else 0.05)
         assert row["mean_weight"] == pytest.approx(1, rel=1e-4)
         assert row["effective_sample"] == pytest.approx(len(explored), rel=1e-4)
     assert (table["slots"] == len(explored)).all()

@@ -100,6 +100,14 @@ def test_a_good_logged_value_promotes_nobody():
     assert judge(compared=replace(COMPARED, overall=worse, logged=logged)).outcome == "kept"
 
 
+def test_a_small_effective_sample_is_told_and_says_nothing():
+    logged = LoggedValue(-0.1, -0.2, -0.01, effective_sample=12.3, slots=900)
+    decision = judge(compared=replace(COMPARED, logged=logged))
+    (told,) = [test for test in decision.tests if test.test == "logged_value"]
+    assert (told.value, told.passed) == (None, True)
+    assert told.rule == "effective sample 12 of 900 slots: no estimate"
+
+
 def test_all_tests_are_told_whatever_decides():
     few = replace(COMPARED, overall=replace(SURE, users=1), gini=(0.9, 0.1))
     tests = judge(compared=few).tests

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llmrec_assets.core.encoder_gain import text_gain
+from llmrec_assets.core.encoder_gain import few_histories, halves, text_gain
 from llmrec_assets.core.encoder_head import (
     Head,
     base_of,
@@ -133,3 +133,27 @@ def test_float16_keeps_distinct_neighbours_and_loses_those_it_cannot_tell():
     assert neighbours_kept(apart) > 0.98
     assert neighbours_kept(near / np.linalg.norm(near, axis=1, keepdims=True)) < 0.8
     assert neighbours_kept(apart[:5]) is None
+
+
+def test_a_few_histories_need_the_texts_of_few_items(planted):
+    _, sequences, catalogue = planted
+    targets = sequences.offsets[1:] - 1
+    few, kept = few_histories(catalogue, sequences, targets, 12, 0)
+    users = np.flatnonzero(kept >= 0)
+    needed = {int(item) for user in users for item in histories(sequences)[user]}
+    assert set(np.flatnonzero(few.text_rows >= 0).tolist()) == needed
+    assert 12 <= len(needed) <= 12 + 5
+    np.testing.assert_array_equal(kept[users], targets[users])
+    everyone = few_histories(catalogue, sequences, targets, 1000, 0)
+    np.testing.assert_array_equal(everyone[0].text_rows, catalogue.text_rows)
+    np.testing.assert_array_equal(everyone[1], targets)
+
+
+def histories(sequences: Sequences) -> list[np.ndarray]:
+    return np.split(sequences.items, sequences.offsets[1:-1])
+
+
+def test_the_halves_share_the_users_with_a_target():
+    one, two = halves(np.array([5, -1, 7, 9, -1, 11]))
+    assert one.tolist() == [5, -1, -1, 9, -1, -1]
+    assert two.tolist() == [-1, -1, 7, -1, -1, 11]

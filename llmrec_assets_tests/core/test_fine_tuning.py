@@ -9,7 +9,8 @@ import torch
 from llmrec_assets.core.co_consumption import CoConsumption
 from llmrec_assets.core.encoder_head import Head, Pairs
 from llmrec_assets.core.encoding import load_folder
-from llmrec_assets.core.fine_tuning import FineTuneConfig, PairLoss, add_head, fine_tune
+from llmrec_assets.core.fine_tuning import FineTuneConfig, add_head, fine_tune
+from llmrec_assets.core.pair_loss import PairLoss
 from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets_tests.core.tiny_encoder import write_tiny_encoder
 
@@ -114,9 +115,26 @@ def test_a_head_is_a_layer_that_maps_as_it_does_alone(folder, texts):
     np.testing.assert_allclose(model.encode(texts[1:]), head.apply(vectors), atol=1e-5)
 
 
-def test_too_few_items_are_refused(folder, texts, pairs):
-    with pytest.raises(ValueError, match="40 items with a pair are fewer than 41"):
-        tuned(folder, texts, pairs, "lora", batch=41)
+def test_a_small_catalogue_is_one_batch_and_no_pair_is_refused(folder, texts, pairs):
+    _, course = tuned(folder, texts, pairs, "lora", batch=41, max_steps=1)
+    assert [step for step, _ in course.curve] == [0, 1]
+    none = Pairs(*(np.zeros(0, np.int64),) * 2, np.zeros(0, np.float32))
+    with pytest.raises(ValueError, match="no two items were consumed together"):
+        tuned(folder, texts, none, "lora")
+
+
+def test_the_default_prompt_is_trained_with(folder, texts, pairs):
+    def lengths(prompt):
+        model, found = load_folder(folder), []
+        model.prompts, model.default_prompt_name = {"text": prompt}, "text"
+        model[0].register_forward_pre_hook(
+            lambda _module, given: found.append(given[0]["input_ids"].shape[1])
+        )
+        config = FineTuneConfig(kind="full", max_steps=1, batch=20)
+        fine_tune(model, texts, pairs, config, lambda _model: 0.0)
+        return found
+
+    assert lengths("coffee garden ") == [2 + length for length in lengths("")]
 
 
 def test_the_loss_is_the_cross_entropy_to_the_neighbours_less_popularity():

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -175,3 +176,26 @@ def test_the_key_is_no_part_of_the_resource(monkeypatch):
     monkeypatch.setenv("LLMREC_ENCODER_KEY", "secret-key-1")
     made = TextEncoder(model="endpoint:small", url="https://host/v1")
     assert "secret-key-1" not in repr(made) + made.model_dump_json()
+
+
+def test_a_folder_of_a_transformer_is_trainable(minilm_folder):
+    for model in ("minilm", str(minilm_folder)):
+        loaded = TextEncoder(model=model).trainable("lora")()
+        assert type(loaded[0]).__name__ == "Transformer"
+
+
+def test_a_folder_without_a_transformer_is_not_trainable(minilm_folder):
+    modules = json.loads((minilm_folder / "modules.json").read_text())
+    modules[0]["type"] = "sentence_transformers.models.StaticEmbedding"
+    (minilm_folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(EncoderUnavailable, match="my-model' has none that can be trained: head"):
+        TextEncoder(model=str(minilm_folder)).trainable("full")
+
+
+def test_training_names_the_extra_that_it_needs(minilm_folder, monkeypatch):
+    encoder = TextEncoder(model=str(minilm_folder))
+    monkeypatch.setattr(encoder_module, "find_spec", lambda name: None if name == "peft" else name)
+    with pytest.raises(
+        EncoderUnavailable, match=r"needs peft: pip install 'llmrec-assets\[lora\]'"
+    ):
+        encoder.trainable("lora")

@@ -112,8 +112,10 @@ def names(behaviors: Mapping[str, Behavior] = DEFAULT_BEHAVIORS) -> dict[str, st
 
     A service may so send `不感兴趣` or `add to cart`. `impression` is among them.
     """
-    words = {said.lower(): name for name, known in reversed(behaviors.items())
-             for said in known.words.values()}  # fmt: skip
+    words: dict[str, str] = {}
+    for name, known in behaviors.items():
+        for said in known.words.values():
+            words.setdefault(said.lower(), name)
     return words | EXPOSURE_WORDS | {name: name for name in (EXPOSURE, *behaviors)}
 
 

@@ -25,7 +25,7 @@ def attribution_plot(flows: pd.DataFrame, by_rank: pd.DataFrame) -> Figure:
     )
     if len(table):
         table.plot.barh(ax=bars, stacked=True, colormap="tab20")
-        bars.legend(fontsize="small", title=None)
+        bars.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     bars.set(xlabel="responses, impressions apart" if len(kinds) else "impressions", ylabel="")
     for place, version in enumerate(_most_shown(by_rank)):
         own = by_rank[by_rank["model_version"] == version]
@@ -50,7 +50,7 @@ def daily_plot(daily: pd.DataFrame) -> Figure:
             else:
                 panel.plot(own["day"], own[name], marker=".", color=f"C{place}", label=version)
         panel.set(title=label)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.05 * panel.get_ylim()[1])
         panel.tick_params(axis="x", rotation=30, labelsize="small")
     if len(daily):
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -125,8 +125,8 @@ def judge(
 
 def arrivals(connection: duckdb.DuckDBPyConnection, since: int) -> dict[str, int]:
     """How many of the responses after sequence number `since` came late or out of order."""
-    rows = connection.execute(ARRIVALS, {"since": since}).df()
-    return {name: int(rows[name][0]) for name in rows}
+    late, out_of_order = connection.execute(ARRIVALS, {"since": since}).fetchall()[0]
+    return {"late_responses": late, "out_of_order_responses": out_of_order}
 
 
 def responses(connection: duckdb.DuckDBPyConnection, exposure: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from llmrec_assets.core.baselines import padded
+from llmrec_assets.core.baselines import without_padding
 from llmrec_assets.core.encoding import HASHED_VOCABULARY
 from llmrec_assets.core.sequences import Catalogue, Sequences, newest_told, recent_items, told_rows
 
@@ -41,7 +41,7 @@ class WordSimilarity:
         used = np.unique(asked.indices)  # few of all words, so a dense product is the faster one
         cosine_VB = self.items[used].T @ asked[:, used].toarray().T
         cosine_BV = torch.from_numpy(cosine_VB).T.contiguous()  # far faster than any other copy
-        return padded(cosine_BV[:, 1:].add_(FLOOR).log_())
+        return without_padding(cosine_BV.add_(FLOOR).log_())
 
 
 class TextSimilarity:
@@ -65,8 +65,8 @@ class TextSimilarity:
         n_items = len(self.vectors) - 1
         asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
         history = torch.from_numpy(asked.astype(np.float32) @ self.vectors.numpy())
-        cosine = history @ self.vectors[1:].T
-        return padded(cosine.clamp_min_(0).add_(FLOOR).log_())
+        cosine = history @ self.vectors.T
+        return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
 
 
 class HistorySimilarity:
@@ -96,8 +96,8 @@ class HistorySimilarity:
         rows = told_rows(sequences, ends, users)
         history = np.zeros((len(rows), len(self.mean)), dtype=np.float32)
         history[rows >= 0] = self.embeddings[rows[rows >= 0]] - self.mean
-        cosine = torch.from_numpy(_unit(history)) @ self.vectors[1:].T
-        return padded(cosine.clamp_min_(0).add_(FLOOR).log_())
+        cosine = torch.from_numpy(_unit(history)) @ self.vectors.T
+        return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from llmrec_assets.assets import (
+    monitoring,
     s1_raw_events,
     s2_sequences,
     s3_embeddings,
@@ -24,6 +25,7 @@ STAGES = {
     "s5_model": s5_model,
     "s6_recommendations": s6_recommendations,
     "s7_feedback": s7_feedback,
+    "monitoring": monitoring,
 }
 
 defs = dg.Definitions(

@@ -37,6 +37,7 @@ class PublishedLists:
     model_version: str
     users: int
     items_through: int  # newest ingestion sequence number of the items
+    events_through: int  # newest ingestion sequence number of the events
     sources: dict[str, int]
 
     def metadata(self) -> dict[str, Any]:
@@ -45,6 +46,7 @@ class PublishedLists:
             "model_version": self.model_version,
             "users": self.users,
             "items_through": self.items_through,
+            "events_through": self.events_through,
             "rows_by_source": self.sources,
         }
 
@@ -75,7 +77,12 @@ def make(
             sources.update(table["source"].to_pylist())
             writer.write_table(table)
     return PublishedLists(
-        path, version, len(users), data.items_through, dict(sorted(sources.items()))
+        path,
+        version,
+        len(users),
+        data.items_through,
+        data.through,
+        dict(sorted(sources.items())),
     )
 
 

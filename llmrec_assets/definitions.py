@@ -5,6 +5,7 @@ from itertools import chain
 import dagster as dg
 
 from llmrec_assets.assets import (
+    monitoring,
     s1_raw_events,
     s2_sequences,
     s3_embeddings,
@@ -30,6 +31,7 @@ STAGES = {
     "s5_model": [s5_model, s5_evaluation, s5_champion],
     "s6_recommendations": [s6_recommendations],
     "s7_feedback": [s7_feedback],
+    "monitoring": [monitoring],
 }
 GROUPS = {**STAGES, "studies": [studies]}  # what the daily flow leaves out comes last
 

@@ -31,23 +31,37 @@ def root(tmp_path):
     return layout
 
 
+def on(resources):
+    """The definitions on other resources."""
+    kept = {"assets": defs.assets, "asset_checks": defs.asset_checks, "jobs": defs.jobs}
+    return dg.Definitions(**kept, resources=resources, executor=defs.executor)
+
+
+def runner(layout, instance):
+    """A function that runs a job of the definitions on a root."""
+
+    def run(name="full_loop", config=None, raise_on_error=True, encoder="bag_of_words"):
+        resources = resources_of(layout)
+        resources["encoder"] = type(resources["encoder"])(model=encoder)
+        job = defs.resolve_job_def(name)
+        if job.run_config is not None:  # it is bound to the resources that it was made with
+            job = on(resources).resolve_job_def(name)
+        return job.execute_in_process(
+            instance=instance,
+            resources=resources,
+            run_config={"ops": {op: {"config": c} for op, c in (config or {}).items()}},
+            raise_on_error=raise_on_error,
+        )
+
+    run.instance = instance
+    return run
+
+
 @pytest.fixture
 def run_job(root):
     """Run a job of the definitions on `root`, on an instance of its own."""
     with dg.DagsterInstance.ephemeral() as instance:
-
-        def run(name="full_loop", config=None, raise_on_error=True, encoder="bag_of_words"):
-            resources = resources_of(root)
-            resources["encoder"] = type(resources["encoder"])(model=encoder)
-            return defs.resolve_job_def(name).execute_in_process(
-                instance=instance,
-                resources=resources,
-                run_config={"ops": {op: {"config": c} for op, c in (config or {}).items()}},
-                raise_on_error=raise_on_error,
-            )
-
-        run.instance = instance
-        yield run
+        yield runner(root, instance)
 
 
 @pytest.fixture(scope="session")

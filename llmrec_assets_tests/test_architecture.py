@@ -21,7 +21,7 @@ ALLOWED = {
     "sql": {"sql", "core"},
     "resources": {"resources", "core", "layout", "settings"},
     "assets": {"assets", "sql", "resources", "core", "settings"},
-    "automation": {"automation", "assets", "resources", "settings"},
+    "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
 }
 

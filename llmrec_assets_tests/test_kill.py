@@ -35,6 +35,7 @@ KILLS = {
     "champion_model": [0.6],
     "recommendations": [0.5],
     "feedback": [0.4, 0.7],
+    "drift": [0.5],
 }
 SETTINGS = {"LLMREC_ENCODER": "bag_of_words", "LLMREC_MAX_EPOCHS": "2", "LLMREC_TOP_K": "5"}
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -64,6 +65,7 @@ TABLES = {
     "s7_feedback.feedback": "* exclude (returned_in)",
     "s7_feedback.response_rates": "*",
     "s7_feedback.files": "* exclude (ingested_at)",
+    "monitoring.drift": "* exclude (measured_at)",
 }
 
 # Imported once, in the process that the commands are forked off: they take most of a command.

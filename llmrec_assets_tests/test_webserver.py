@@ -47,6 +47,7 @@ GRAPH = {
     "recommendations": ("s6_recommendations", {"champion_model", "fused_features"}),
     "feedback": ("s7_feedback", {"feedback_log", "recommendations"}),
     "text_ablation": ("studies", {"fused_features", "item_encoder"}),
+    "drift": ("monitoring", {"raw_events", "text_features", "champion_model", "feedback"}),
 }
 EXTERNAL = {
     "event_log": "s1_raw_events",
@@ -106,7 +107,8 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     assert all(node["description"] for node in nodes.values())
 
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
-    launched = {"ingest", "retrain", "refresh_lists", "collect_feedback", "full_loop"}
+    works = {"refresh_lists", "warm_start", "retrain", "retrain_with_encoder"}
+    launched = works | {"ingest", "collect_feedback", "full_loop"}
     launched |= {"rollback", "approve", "study_texts"}
     assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
@@ -116,8 +118,7 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     } == {
         "ingest_new_files": ({"ingest"}, "RUNNING"),
         "collect_new_feedback": ({"collect_feedback"}, "RUNNING"),
-        "retrain_on_new_events": ({"retrain"}, "RUNNING"),
-        "refresh_on_new_items": ({"refresh_lists"}, "RUNNING"),
+        "learn_from_new_data": (works, "RUNNING"),
     }
     (schedule,) = shown["schedules"]
     assert (schedule["name"], schedule["pipelineName"]) == ("daily_loop", "full_loop")

@@ -39,6 +39,7 @@ class PublishedLists:
     model_version: str
     users: int
     items_through: int  # newest ingestion sequence number of the items
+    events_through: int  # newest ingestion sequence number of the events
     sources: dict[str, int]
     explored_slots: int  # of a list
     hidden: int  # pairs of user and item that are not shown
@@ -49,6 +50,7 @@ class PublishedLists:
             "model_version": self.model_version,
             "users": self.users,
             "items_through": self.items_through,
+            "events_through": self.events_through,
             "rows_by_source": self.sources,
             "explored_slots": self.explored_slots,
             "hidden_items": self.hidden,
@@ -101,6 +103,7 @@ def make(
         version,
         len(users),
         data.items_through,
+        data.through,
         dict(sorted(sources.items())),
         explored_slots(config.top_k, config.exploration),
         len(excluded.items),

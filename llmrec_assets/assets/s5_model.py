@@ -62,10 +62,13 @@ class TrainingConfig(dg.Config):
         default="z-score", description="How rating and value are scaled."
     )
     seed: int = Field(default=setting("SEED", 0, minimum=0), description="The one seed of a run.")
+    start: Literal["fresh", "champion"] = Field(
+        default="fresh", description="From nothing, or for fewer epochs from what serves."
+    )
 
     def model(self) -> ModelConfig:
         """The same choices as the core takes them."""
-        return ModelConfig(**self.model_dump(exclude={"scaling"}))
+        return ModelConfig(**self.model_dump(exclude={"scaling", "start"}))
 
 
 @dg.asset(
@@ -87,7 +90,7 @@ def temporal_model(
     A first fit never sees the last two events of a user: it chooses the epoch and is judged. The
     same setting is then fitted on all events, which is what serves if the model wins.
     """
-    from llmrec_assets.assets import model_inputs, training_steps
+    from llmrec_assets.assets import model_inputs, training_steps, warm_steps
 
     def report(epoch: "EpochReport") -> None:
         ndcg = f", validation NDCG@10 {epoch.validation_ndcg:.4f}" if epoch.validation_ndcg else ""
@@ -95,10 +98,12 @@ def temporal_model(
             f"epoch {epoch.epoch}: loss {epoch.train_loss:.4f}{ndcg}, {epoch.seconds:.1f} s"
         )
 
-    inputs = model_inputs.read_inputs(warehouse, arrays, config.scaling)
+    champion = warm_steps.champion(registry, config.start, context.log.info)
+    own = champion.info.encoder if champion else None
+    inputs = model_inputs.read_inputs(warehouse, arrays, config.scaling, encoder=own)
     megabytes = training_steps.memory_needed(inputs, config.model()) / 1e6
     context.log.info(f"training will take about {megabytes:.0f} MB more than it has now")
-    trained = training_steps.train(inputs, config.model(), report)
+    trained = training_steps.train(inputs, config.model(), report, champion, context.log.info)
     links = training_steps.register(trained, registry, context.run.run_id)
     with warehouse.connect() as connection:
         model_sql.record_training(connection, trained.row)

@@ -18,6 +18,7 @@ import psutil
 from llmrec_assets import core
 from llmrec_assets.assets import plots
 from llmrec_assets.assets.model_inputs import Inputs
+from llmrec_assets.assets.warm_steps import Start, start_of
 from llmrec_assets.core.checkpoints import state
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.memory import TooLittleMemory, require_memory
@@ -26,6 +27,7 @@ from llmrec_assets.core.reports import learning_curve_plot
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import EpochReport, Fitted, fit
+from llmrec_assets.core.warm_start import CannotContinue
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.registry import Registry
 
@@ -51,6 +53,8 @@ class Trained:
         return {
             **shown,
             "validation_ndcg_at_10": self.row["validation_ndcg_at_10"],
+            "started_from": self.package.info.started_from or "nothing",
+            "fresh_through": self.package.info.fresh_through,
             "config": dg.MetadataValue.json(self.row["config"]),
             "powers": self.package.info.powers,
             "reranked": bool(self.package.reranker),
@@ -79,14 +83,46 @@ def code_version() -> str:
     return f"{package_version('llmrec-assets')}+{digest.hexdigest()[:8]}"
 
 
-def train(inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], None]) -> Trained:
-    """Fit for evaluation, then refit on all events with the best number of epochs."""
-    final, judged = inputs.final, inputs.data["evaluation"]
+def train(
+    inputs: Inputs,
+    config: ModelConfig,
+    report: Callable[[EpochReport], None],
+    champion: ModelPackage | None = None,
+    say: Callable[[str], None] = print,
+) -> Trained:
+    """Fit for evaluation, then refit on all events with the best number of epochs.
+
+    Both go on from the weights of a `champion`; where they cannot, `say` tells why, and both start
+    afresh.
+    """
+    try:
+        return _train(inputs, start_of(champion, inputs, config), report)
+    except CannotContinue as error:
+        say(f"a fresh start instead of a warm one: of the champion, {error}")
+        return _train(inputs, start_of(None, inputs, config), report)
+
+
+def _train(inputs: Inputs, start: Start, report: Callable[[EpochReport], None]) -> Trained:
+    """`train` from one start.
+
+    Raises:
+        CannotContinue: the weights of `start` are none to go on from.
+    """
+    final, judged, config = inputs.final, inputs.data["evaluation"], start.config
     identity = [final.fingerprint, config.model_dump_json(), code_version(), inputs.encoder]
+    identity += [start.version] if start.version else []
     digest = hashlib.sha256("\x1f".join(identity).encode()).hexdigest()[:8]
     split = leave_one_out(judged.sequences)
     try:
-        evaluation = fit(judged.sequences, judged.catalogue, config, split.train_end, split, report)
+        evaluation = fit(
+            judged.sequences,
+            judged.catalogue,
+            config,
+            split.train_end,
+            split,
+            report,
+            start=start.evaluation,
+        )
         refit = fit(
             final.sequences,
             final.catalogue,
@@ -94,6 +130,7 @@ def train(inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], N
             final.sequences.offsets[1:],
             report=report,
             epochs=evaluation.best_epoch,
+            start=start.final,
         )
     except NothingToLearn as error:
         version = f"none-{digest}"
@@ -103,7 +140,7 @@ def train(inputs: Inputs, config: ModelConfig, report: Callable[[EpochReport], N
     experts = make_experts(evaluation.model, judged.sequences, judged.catalogue, split.train_end)
     weights = fit_weights(experts, judged.sequences, split.validation, config.seed)
     package = ModelPackage(
-        _info(version, inputs, config, evaluation, weights),
+        _info(version, inputs, start, evaluation, weights),
         state(evaluation.model),
         state(refit.model),
         weights.reranker,
@@ -133,11 +170,11 @@ def _row(
 
 
 def _info(
-    version: str, inputs: Inputs, config: ModelConfig, fitted: Fitted, weights: Weights
+    version: str, inputs: Inputs, start: Start, fitted: Fitted, weights: Weights
 ) -> PackageInfo:
     return PackageInfo(
         version=version,
-        config=config.model_dump(),
+        config=start.config.model_dump(),
         items=inputs.final.items,
         behaviors=inputs.final.behaviors,
         encoder=inputs.encoder,
@@ -146,6 +183,8 @@ def _info(
         data_fingerprint=inputs.final.fingerprint,
         code_version=code_version(),
         trained_through=inputs.final.through,
+        started_from=start.version,
+        fresh_through=start.fresh_through,
         best_epoch=fitted.best_epoch,
         validation_ndcg_at_10=_best_ndcg(fitted),
         powers=weights.powers,
@@ -165,7 +204,9 @@ def register(trained: Trained, registry: Registry, dagster_run_id: str) -> dict[
     if trained.package is None:
         return {}
     parameters = {**trained.row["config"], "data_fingerprint": trained.row["data_fingerprint"]}
-    parameters |= {"code_version": trained.package.info.code_version, "environment": environment()}
+    info = trained.package.info
+    parameters |= {"code_version": info.code_version, "started_from": info.started_from}
+    parameters |= {"environment": environment()}
     with registry.run(trained.version, dagster_run_id) as (client, run_id):
         for name, value in parameters.items():
             client.log_param(run_id, name, json.dumps(value) if isinstance(value, dict) else value)

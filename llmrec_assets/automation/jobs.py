@@ -6,11 +6,14 @@ from typing import Any
 import dagster as dg
 
 from llmrec_assets.assets import (
+    monitoring,
     s1_raw_events,
     s2_sequences,
     s3_embeddings,
     s4_features,
     s5_champion,
+    s5_evaluation,
+    s5_model,
     s6_recommendations,
     s7_feedback,
     studies,
@@ -30,36 +33,71 @@ def _limited(seconds: int) -> dict[str, str]:
 ingest = dg.define_asset_job(
     "ingest",
     dg.AssetSelection.assets(
-        s1_raw_events.raw_events, s1_raw_events.raw_items, s1_raw_events.rejected_events
+        s1_raw_events.raw_events,
+        s1_raw_events.raw_items,
+        s1_raw_events.rejected_events,
+        monitoring.drift,
     ),
-    description="Take in new files of events and items.",
+    description="Take in new files of events and items, and see whether the data drifted.",
     tags=_limited(HOUR),
+)
+
+# From the raw events to new lists by whoever serves: what every other work ends with.
+LISTS = dg.AssetSelection.assets(
+    s2_sequences.clean_events,
+    s2_sequences.user_sequences,
+    s3_embeddings.text_features,
+    s4_features.temporal_features,
+    s4_features.fused_features,
+    s6_recommendations.recommendations,
+)
+LEARNING = dg.AssetSelection.assets(s5_model.temporal_model).downstream() & (
+    dg.AssetSelection.assets(s6_recommendations.recommendations).upstream()
+)
+# The protocol of one cut in time trains once more, from nothing: a warm start goes without.
+FROM_CHAMPION = {
+    "ops": {
+        s5_model.temporal_model.op.name: {"config": {"start": "champion"}},
+        s5_evaluation.model_evaluation.op.name: {"config": {"global_time_split": False}},
+    }
+}
+
+refresh_lists = dg.define_asset_job(
+    "refresh_lists",
+    LISTS,
+    description="From new events and items to new lists without training; the champion stays.",
+    tags=_limited(6 * HOUR) | EXCLUSIVE,
+)
+
+warm_start = dg.define_asset_job(
+    "warm_start",
+    LISTS | LEARNING,
+    config=FROM_CHAMPION,
+    description="From the raw events to new lists: train on from the champion's weights, judge,"
+    " recommend.",
+    tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
 retrain = dg.define_asset_job(
     "retrain",
-    dg.AssetSelection.assets(s2_sequences.clean_events).downstream()
-    & dg.AssetSelection.assets(s6_recommendations.recommendations).upstream(),
-    description="From the raw events to new lists: clean, encode, train, judge, recommend.",
+    LISTS | LEARNING,
+    description="From the raw events to new lists: train from nothing, judge, recommend.",
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
-refresh_lists = dg.define_asset_job(
-    "refresh_lists",
-    dg.AssetSelection.assets(
-        s2_sequences.user_sequences,
-        s3_embeddings.text_features,
-        s4_features.fused_features,
-        s6_recommendations.recommendations,
-    ),
-    description="From new items to new lists without training: encode their texts, recommend.",
+retrain_with_encoder = dg.define_asset_job(
+    "retrain_with_encoder",
+    LISTS | LEARNING | dg.AssetSelection.assets(s3_embeddings.item_encoder),
+    description="From the raw events to new lists: tune the encoder, train from nothing, judge,"
+    " recommend.",
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
 collect_feedback = dg.define_asset_job(
     "collect_feedback",
-    dg.AssetSelection.assets(s7_feedback.feedback),
-    description="Take in new files of feedback and send responses back as events.",
+    dg.AssetSelection.assets(s7_feedback.feedback, monitoring.drift),
+    description="Take in new files of feedback, send responses back as events, and see whether"
+    " users still answer.",
     tags=_limited(HOUR),
 )
 
@@ -114,6 +152,7 @@ study_texts = dg.define_asset_job(
     tags=_limited(48 * HOUR) | EXCLUSIVE,
 )
 
-ALL = [
-    ingest, retrain, refresh_lists, collect_feedback, rollback, approve, full_loop, study_texts,
-]  # fmt: skip
+# What draws new lists, by its cost.
+WORKS = [refresh_lists, warm_start, retrain, retrain_with_encoder]
+
+ALL = [ingest, *WORKS, collect_feedback, rollback, approve, full_loop, study_texts]

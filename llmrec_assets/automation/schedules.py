@@ -20,8 +20,8 @@ def daily_loop(
     """Every night the whole loop once, where there is something that the last one did not know."""
     if not (_new_events(context.instance, landing) or _new_items(context.instance, landing)):
         return dg.SkipReason("no event and no item since the last training")
-    if history.in_flight(context.instance, jobs.full_loop.name, jobs.retrain.name):
-        return dg.SkipReason("a training is in flight")
+    if history.in_flight(context.instance, *(job.name for job in (*jobs.WORKS, jobs.full_loop))):
+        return dg.SkipReason("new lists or a training are in flight")
     return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
 
 

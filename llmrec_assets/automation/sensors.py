@@ -1,12 +1,26 @@
 """What launches runs by itself when data arrives. On from the start; the UI can turn each off."""
 
+import json
+from dataclasses import asdict
+
 import dagster as dg
 
-from llmrec_assets.automation import history, jobs
+from llmrec_assets.automation import history, jobs, news
+from llmrec_assets.core.next_work import Rules, choose
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.settings import setting
 
-MIN_NEW_EVENTS = setting("MIN_NEW_EVENTS", 1000, minimum=1)
+RULES = Rules(
+    min_events=setting("MIN_NEW_EVENTS", 1000, minimum=1),
+    min_answers=setting("MIN_NEW_ANSWERS", 200, minimum=1),
+    cooldowns={
+        "refresh_lists": 60 * setting("COOLDOWN_LISTS", 10.0, minimum=0),
+        "warm_start": 60 * setting("COOLDOWN_WARM_START", 60.0, minimum=0),
+        "retrain": 60 * setting("COOLDOWN_RETRAIN", 1440.0, minimum=0),
+        "retrain_with_encoder": 60 * setting("COOLDOWN_ENCODER", 10080.0, minimum=0),
+    },
+    max_failures=history.MAX_ATTEMPTS,
+)
 SECONDS = setting("SENSOR_SECONDS", 15, minimum=1)
 Decision = dg.RunRequest | dg.SkipReason
 
@@ -51,45 +65,28 @@ def collect_new_feedback(context: dg.SensorEvaluationContext, landing: Landing) 
 
 
 @dg.sensor(
-    job=jobs.retrain,
+    jobs=jobs.WORKS,
     minimum_interval_seconds=SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
-def retrain_on_new_events(context: dg.SensorEvaluationContext) -> Decision:
-    """Retrain when enough events arrived that the last judged challenger never saw.
+def learn_from_new_data(context: dg.SensorEvaluationContext) -> Decision:
+    """The cheapest work that is enough for what came in: new lists, a warm start, a retraining.
 
-    Promoted or not: a challenger that lost is not trained again on the same events.
+    The cursor holds the numbers that the last tick weighed.
     """
-    ingested = history.latest_number(context.instance, "raw_events", "max_seq")
-    judged = history.latest(context.instance, "champion_model", "judged_through")
-    fresh = ingested - int(str(judged or 0))
-    needed = MIN_NEW_EVENTS if judged is not None else 1
-    if fresh < needed:
-        return dg.SkipReason(f"{fresh} events that no challenger saw, {needed} needed")
-    if history.in_flight(context.instance, jobs.retrain.name, jobs.full_loop.name):
-        return dg.SkipReason("a training is in flight")
-    return history.request(context.instance, jobs.retrain.name, "watermark", str(ingested))
-
-
-@dg.sensor(
-    job=jobs.refresh_lists,
-    minimum_interval_seconds=SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
-def refresh_on_new_items(context: dg.SensorEvaluationContext) -> Decision:
-    """Draw new lists when items came in, or changed, that the newest lists do not know.
-
-    Nothing is trained: whoever serves ranks an item it never saw by the item's text.
-    """
-    ingested = history.latest_number(context.instance, "raw_items", "max_seq")
-    if ingested <= history.latest_number(context.instance, "recommendations", "items_through"):
-        return dg.SkipReason("no item that the newest lists do not know")
-    if history.latest(context.instance, "recommendations", "dagster/row_count") is None:
-        return dg.SkipReason("new items wait for the first recommendations")
-    working = (jobs.refresh_lists.name, jobs.retrain.name, jobs.full_loop.name)
+    working = [job.name for job in (*jobs.WORKS, jobs.full_loop)]
     if history.in_flight(context.instance, *working):
-        return dg.SkipReason("new lists are in flight")
-    return history.request(context.instance, jobs.refresh_lists.name, "items", str(ingested))
+        return dg.SkipReason("new lists or a training are in flight")
+    states = news.states(context.instance)
+    now = news.gather(context.instance, states)
+    context.update_cursor(json.dumps(asdict(now)))
+    choice = choose(now, RULES)
+    if choice.work is None:
+        return dg.SkipReason(choice.reason)
+    tag, state = states[choice.work]
+    runs = history.attempts(context.instance, choice.work, tag, state).runs
+    config = jobs.FROM_CHAMPION if choice.work == jobs.warm_start.name else None
+    return history.run_request(choice.work, tag, state, runs, choice.reason, config)
 
 
-ALL = [ingest_new_files, collect_new_feedback, retrain_on_new_events, refresh_on_new_items]
+ALL = [ingest_new_files, collect_new_feedback, learn_from_new_data]

@@ -15,6 +15,7 @@ from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.splits import Split
 from llmrec_assets.core.trainer import Trainer
+from llmrec_assets.core.warm_start import inherit
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def fit(
     split: Split | None = None,
     report: Callable[[EpochReport], None] | None = None,
     epochs: int | None = None,
+    start: NextItemModel | None = None,
 ) -> Fitted:
     """Train on each user's events before `train_end`.
 
@@ -57,13 +59,18 @@ def fit(
         report: called after every epoch.
         epochs: stop after so many instead of `config.max_epochs`, on the same schedule: a refit
             with another fit's best epoch repeats that fit's course on more events.
+        start: an older model over the same catalogue, whose weights are trained on; it stays as
+            it is.
 
     Raises:
+        CannotContinue: `start` cannot be trained on.
         NothingToLearn: no position can be trained.
         NonFiniteLoss: the loss diverged.
     """
     with reproducible(config.seed, config.threads):
         trainer = Trainer(sequences, catalogue, config, train_end)
+        if start is not None:
+            inherit(trainer.model, start)
         watched = _validation_sample(split, config) if split is not None else None
         curve: list[EpochReport] = []
         best_ndcg, best_epoch, best_state = -1.0, 0, {}

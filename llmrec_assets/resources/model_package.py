@@ -25,6 +25,8 @@ class PackageInfo(BaseModel):
     data_fingerprint: str
     code_version: str
     trained_through: int
+    started_from: str = ""  # version whose weights were trained on; empty for a fresh start
+    fresh_through: int = 0  # trained_through of the fresh start that it goes back to
     best_epoch: int
     validation_ndcg_at_10: float
     powers: dict[str, float]  # of the experts that make the prior

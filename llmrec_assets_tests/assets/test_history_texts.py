@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from llmrec_assets.assets import list_steps
-from llmrec_assets.assets.s5_model import no_target_leaks
+from llmrec_assets.assets.s5_evaluation import no_target_leaks
 from llmrec_assets.core import blocks
 from llmrec_assets.core.gate import Decision
 from llmrec_assets.core.lists import ListSettings, make_lists

@@ -88,7 +88,7 @@ def test_the_same_data_gives_the_same_encoder(root, run_job, small):
     write(root)
     run_job(config=CONFIG)
     first = newest(root)
-    run_job("retrain", config=CONFIG)
+    run_job("retrain_with_encoder", config=CONFIG)
     assert newest(root)["version"] == first["version"]
     assert len(resources_of(root)["warehouse"].read("from s3_embeddings.item_encoder")) == 1
 

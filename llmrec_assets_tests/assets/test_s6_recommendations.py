@@ -1,4 +1,4 @@
-"""New items alone lead to new lists, by whoever serves and without a training."""
+"""New events and items lead to new lists, by whoever serves and without a training."""
 
 import dagster as dg
 import pandas as pd
@@ -65,6 +65,33 @@ def test_a_new_item_is_ranked_by_an_older_model_through_its_text(root, run_job, 
     assert "new" in set(pd.read_parquet(root.published_items)["item_id"])
     assert history.latest_number(run_job.instance, "recommendations", "items_through") == 8
     assert history.latest_number(run_job.instance, "temporal_model", "items_through") == 6
+
+
+def test_new_events_reach_the_lists_of_an_older_model(root, run_job, trained):
+    version = trained(ITEMS)
+    first = refresh(root, run_job)
+    more = "user_id,item_id,timestamp,behavior\nu0,i3,6,buy\nnobody_yet,i2,6,buy\nu1,i_new,6,buy\n"
+    (root.landing_events / "more.csv").write_text(more)
+    run_job("ingest")
+    result = run_job("refresh_lists", config={"recommendations": {"exclude_seen": False}})
+    done = {event.asset_key.path[-1] for event in result.get_asset_materialization_events()}
+    assert done == {
+        "clean_events",
+        "user_sequences",
+        "text_features",
+        "temporal_features",
+        "fused_features",
+        "recommendations",
+    }
+    lists = pd.read_parquet(root.recommendations)
+    assert set(lists["model_version"]) == {version}
+    assert set(lists["user_id"]) - set(first["user_id"]) == {"nobody_yet"}
+    assert (lists.groupby("user_id")["item_id"].nunique() == 7).all()
+    top = lists[lists["rank"] == 1].set_index("user_id")["item_id"]
+    before = first[first["rank"] == 1].set_index("user_id")["item_id"]
+    assert top["u0"] != before["u0"]
+    assert history.latest_number(run_job.instance, "recommendations", "events_through") == 75
+    assert history.latest_number(run_job.instance, "champion_model", "judged_through") == 72
 
 
 def test_a_changed_title_draws_new_lists_and_the_same_again_does_not(root, run_job, trained):

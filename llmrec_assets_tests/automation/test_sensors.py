@@ -1,5 +1,8 @@
 """Sensors through their contexts: what they ask for, when they wait and when they give up."""
 
+import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -61,73 +64,204 @@ def test_feedback_waits_for_the_first_lists(instance, landing, root):
     assert isinstance(ask(sensors.collect_new_feedback, instance, landing=landing), dg.RunRequest)
 
 
-def test_the_first_events_train_and_then_only_enough_new_ones(instance):
-    assert isinstance(ask(sensors.retrain_on_new_events, instance), dg.SkipReason)
+LEARN = sensors.learn_from_new_data
+KNOWN = 10_000
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """No cooldown and no pause after a failure."""
+    monkeypatch.setattr(sensors, "RULES", replace(sensors.RULES, cooldowns={}))
+    monkeypatch.setattr(history, "RETRY_SECONDS", 0)
+
+
+@pytest.fixture
+def trained(instance):
+    """An instance after a training on 10,000 events and 3 items, whose model serves."""
+    after_training(instance, KNOWN)
+    return instance
+
+
+def after_training(instance, through, **champion):
+    materialised(instance, "raw_events", max_seq=through)
+    materialised(instance, "raw_items", max_seq=3)
+    materialised(instance, "item_encoder", trained_through=through)
+    materialised(instance, "temporal_model", fresh_through=through)
+    served = {"judged_through": through, "served": "gru-1", "kind": "model"}
+    materialised(instance, "champion_model", **served | champion)
+    listed(instance, through, 3)
+
+
+def listed(instance, events, items):
+    known = {"events_through": events, "items_through": items, "dagster/row_count": 5}
+    materialised(instance, "recommendations", **known)
+
+
+def more_events(instance, n, **measured):
+    """Events come in after a training on 10,000, and drift is measured."""
+    materialised(instance, "raw_events", max_seq=KNOWN + n)
+    measured = {
+        "judged_through": KNOWN,
+        "champion": "gru-1",
+        "answers": 0,
+        "drifted": "",
+    } | measured
+    materialised(instance, "drift", **measured)
+
+
+def ran(instance, request, status=dg.DagsterRunStatus.FAILURE, job=None):
+    """A run as if the daemon had launched what was asked for."""
+    name = job or request.job_name
+    instance.add_run(dg.DagsterRun(job_name=name, status=status, tags=dict(request.tags)))
+
+
+def test_nothing_is_learnt_before_the_first_event(instance):
+    assert "nothing to do" in ask(LEARN, instance).skip_message
+    materialised(instance, "raw_items", max_seq=3)
+    assert "nothing to do" in ask(LEARN, instance).skip_message
+
+
+def test_the_first_events_train_at_once(instance):
     materialised(instance, "raw_events", max_seq=6)
-    assert ask(sensors.retrain_on_new_events, instance).run_key == "6-0"
-    materialised(instance, "champion_model", judged_through=6)
-    materialised(instance, "raw_events", max_seq=6 + sensors.MIN_NEW_EVENTS - 1)
-    assert isinstance(ask(sensors.retrain_on_new_events, instance), dg.SkipReason)
-    materialised(instance, "raw_events", max_seq=6 + sensors.MIN_NEW_EVENTS)
-    assert isinstance(ask(sensors.retrain_on_new_events, instance), dg.RunRequest)
-
-
-def test_new_items_alone_ask_for_new_lists_once(instance):
-    assert isinstance(ask(sensors.refresh_on_new_items, instance), dg.SkipReason)
-    materialised(instance, "raw_items", max_seq=3)
-    assert "wait" in ask(sensors.refresh_on_new_items, instance).skip_message
-    materialised(instance, "recommendations", items_through=3, **{"dagster/row_count": 5})
-    assert "no item" in ask(sensors.refresh_on_new_items, instance).skip_message
-    materialised(instance, "raw_items", max_seq=4)
-    request = ask(sensors.refresh_on_new_items, instance)
-    assert request.run_key == "4-0"
-    assert ask(sensors.refresh_on_new_items, instance).run_key == request.run_key
-    materialised(instance, "recommendations", items_through=4, **{"dagster/row_count": 5})
-    assert isinstance(ask(sensors.refresh_on_new_items, instance), dg.SkipReason)
-
-
-def test_lists_without_word_of_items_are_drawn_anew(instance):
-    materialised(instance, "recommendations", **{"dagster/row_count": 5})
-    materialised(instance, "raw_items", max_seq=3)
-    assert isinstance(ask(sensors.refresh_on_new_items, instance), dg.RunRequest)
+    request = ask(LEARN, instance)
+    assert (request.job_name, request.run_key) == (
+        "retrain_with_encoder",
+        "retrain_with_encoder-6-0",
+    )
+    assert ask(LEARN, instance).run_key == request.run_key
 
 
 @pytest.mark.parametrize(
-    ("sensor", "job"),
+    ("new", "measured", "job", "key"),
     [
-        (sensors.retrain_on_new_events, "retrain"),
-        (sensors.retrain_on_new_events, "full_loop"),
-        (sensors.refresh_on_new_items, "refresh_lists"),
-        (sensors.refresh_on_new_items, "retrain"),
-        (sensors.refresh_on_new_items, "full_loop"),
+        (1, {}, "refresh_lists", "refresh_lists-10001-3-0"),
+        (999, {}, "refresh_lists", "refresh_lists-10999-3-0"),
+        (1000, {}, "warm_start", "warm_start-11000-0"),
+        (300, {"answers": 200}, "warm_start", "warm_start-10300-0"),
+        (300, {"answers": 200, "judged_through": 9}, "refresh_lists", "refresh_lists-10300-3-0"),
+        (2000, {}, "retrain", "retrain-12000-0"),
+        (5000, {}, "retrain_with_encoder", "retrain_with_encoder-15000-0"),
+        (9, {"drifted": "behavior_mix"}, "retrain", "retrain-10009-0"),
+        (9, {"drifted": "item_texts"}, "retrain_with_encoder", "retrain_with_encoder-10009-0"),
+        (9, {"drifted": "item_texts", "judged_through": 9}, "refresh_lists", None),
     ],
 )
-def test_a_run_in_flight_is_waited_for(instance, sensor, job):
-    materialised(instance, "raw_events", max_seq=6)
-    materialised(instance, "raw_items", max_seq=6)
-    materialised(instance, "recommendations", **{"dagster/row_count": 5})
-    instance.add_run(dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus.STARTED))
-    assert "in flight" in ask(sensor, instance).skip_message
+def test_new_events_ask_for_the_cheapest_work_that_is_enough(
+    trained, at_once, new, measured, job, key
+):
+    assert isinstance(ask(LEARN, trained), dg.SkipReason)
+    more_events(trained, new, **measured)
+    request = ask(LEARN, trained)
+    assert request.job_name == job
+    assert ask(LEARN, trained).run_key == request.run_key == (key or request.run_key)
+    assert f"{new} events" in request.tags["llmrec/why"]
 
 
-def test_a_failed_run_is_tried_again_and_then_given_up(instance, monkeypatch):
-    monkeypatch.setattr(history, "RETRY_SECONDS", 0)
-    materialised(instance, "raw_events", max_seq=6)
+def test_a_warm_start_is_asked_for_with_its_config(trained, at_once):
+    more_events(trained, 1000)
+    config = ask(LEARN, trained).run_config
+    assert config["ops"]["temporal_model"]["config"] == {"start": "champion"}
+    more_events(trained, 2000)
+    assert ask(LEARN, trained).run_config == {}
+
+
+def test_where_a_baseline_serves_there_is_nothing_to_start_from(instance, at_once):
+    after_training(instance, KNOWN, kind="baseline", served="popularity")
+    more_events(instance, 1000, champion="popularity")
+    assert ask(LEARN, instance).job_name == "retrain"
+
+
+def test_new_items_alone_ask_for_new_lists_once(trained, at_once):
+    materialised(trained, "raw_items", max_seq=4)
+    request = ask(LEARN, trained)
+    assert (request.job_name, request.run_key) == ("refresh_lists", "refresh_lists-10000-4-0")
+    listed(trained, KNOWN, 4)
+    assert isinstance(ask(LEARN, trained), dg.SkipReason)
+
+
+def test_lists_without_word_of_what_they_know_are_drawn_anew(trained, at_once):
+    materialised(trained, "recommendations", **{"dagster/row_count": 5})
+    assert ask(LEARN, trained).job_name == "refresh_lists"
+
+
+def test_a_cooldown_is_waited_for_and_told(trained):
+    more_events(trained, 1000)
+    message = ask(LEARN, trained).skip_message
+    assert "refresh_lists waits 10 min" in message
+    assert "warm_start waits 60 min: 1000 new events" in message
+    assert "1000 events (1000 needed)" in message
+    assert "cooldown left: refresh_lists 10 min, warm_start 60 min" in message
+
+
+@pytest.mark.parametrize("job", ["retrain", "full_loop"])
+def test_the_cooldown_of_a_retraining_begins_with_the_last_that_succeeded(
+    trained, at_once, monkeypatch, job
+):
+    monkeypatch.setattr(sensors, "RULES", replace(sensors.RULES, cooldowns={"retrain": 1000}))
+    more_events(trained, 9, drifted="behavior_mix")
+    assert ask(LEARN, trained).job_name == "retrain"
+    trained.add_run(dg.DagsterRun(job_name=job, run_id=dg.DagsterRun("x").run_id))
+    (run,) = trained.get_runs()
+    for event in (dg.DagsterEventType.RUN_START, dg.DagsterEventType.RUN_SUCCESS):
+        trained.report_dagster_event(dg.DagsterEvent(event.value, job), run.run_id)
+    request = ask(LEARN, trained)
+    assert request.job_name == "warm_start"
+    assert "retrain waits 17 min: drift of behavior_mix" in request.tags["llmrec/why"]
+
+
+def test_the_numbers_lie_in_the_cursor(trained):
+    more_events(trained, 12, answers=5, drifted="behavior_mix")
+    with dg.build_sensor_context(instance=trained) as context:
+        LEARN(context)
+        seen = json.loads(context.cursor)
+    assert (seen["events"], seen["judged"], seen["answers"]) == (KNOWN + 12, KNOWN, 5)
+    assert seen["drifted"] == ["behavior_mix"]
+
+
+@pytest.mark.parametrize("job", [job.name for job in (*jobs.WORKS, jobs.full_loop)])
+def test_a_run_in_flight_is_waited_for(trained, at_once, job):
+    more_events(trained, 1000)
+    trained.add_run(dg.DagsterRun(job_name=job, status=dg.DagsterRunStatus.STARTED))
+    assert "in flight" in ask(LEARN, trained).skip_message
+
+
+def test_a_failed_work_is_tried_three_times_then_a_cheaper_one_then_given_up(trained, at_once):
+    more_events(trained, 1000)
     keys = []
-    while isinstance(request := ask(sensors.retrain_on_new_events, instance), dg.RunRequest):
+    while isinstance(request := ask(LEARN, trained), dg.RunRequest):
         keys.append(request.run_key)
-        status = dg.DagsterRunStatus.FAILURE
-        instance.add_run(dg.DagsterRun(job_name="retrain", status=status, tags=dict(request.tags)))
-    assert keys == ["6-0", "6-1", "6-2"]
+        ran(trained, request)
+    assert keys == [
+        *(f"warm_start-11000-{n}" for n in range(3)),
+        *(f"refresh_lists-11000-3-{n}" for n in range(3)),
+    ]
+    assert "warm_start was given up after 3 failed runs" in request.skip_message
+    more_events(trained, 1001)
+    assert ask(LEARN, trained).run_key == "warm_start-11001-0"
+
+
+def test_a_failed_run_is_not_tried_again_at_once_whatever_comes_in(trained, monkeypatch):
+    monkeypatch.setattr(sensors, "RULES", replace(sensors.RULES, cooldowns={}))
+    more_events(trained, 1000)
+    ran(trained, ask(LEARN, trained))
+    assert ask(LEARN, trained).job_name == "refresh_lists"
+    more_events(trained, 1001)
+    request = ask(LEARN, trained)
+    assert request.job_name == "refresh_lists"
+    assert re.search(r"warm_start waits \d+ s: 1001 new events", request.tags["llmrec/why"])
+
+
+def test_a_failed_ingestion_is_given_up_after_three(instance, landing, root, monkeypatch):
+    monkeypatch.setattr(history, "RETRY_SECONDS", 0)
+    (root.landing_events / "a.csv").write_text(ONE)
+    keys = []
+    while isinstance(
+        request := ask(sensors.ingest_new_files, instance, landing=landing), dg.RunRequest
+    ):
+        keys.append(request.run_key)
+        ran(instance, request)
+    assert [key[-2:] for key in keys] == ["-0", "-1", "-2"]
     assert "gave up" in request.skip_message
-
-
-def test_a_failed_run_is_not_tried_again_at_once(instance):
-    materialised(instance, "raw_events", max_seq=6)
-    request = ask(sensors.retrain_on_new_events, instance)
-    status = dg.DagsterRunStatus.FAILURE
-    instance.add_run(dg.DagsterRun(job_name="retrain", status=status, tags=dict(request.tags)))
-    assert "s ago" in ask(sensors.retrain_on_new_events, instance).skip_message
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from llmrec_assets.core.encoding import EncoderUnavailable
+from llmrec_assets.resources import encoder as encoder_module
 from llmrec_assets.resources import encoder_files
 from llmrec_assets.resources.encoder import TextEncoder
 

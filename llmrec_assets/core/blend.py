@@ -90,9 +90,9 @@ def _moments(
     for part in parts_of(len(users), n_items):
         chosen = users[part]
         ends = targets[chosen]
-        scored_EBV = torch.stack(
-            [log_probabilities(expert, sequences, ends, chosen) for expert in experts]
-        )
+        scored_EBV = torch.empty(n, len(ends), n_items)
+        for scored_BV, expert in zip(scored_EBV, experts, strict=True):
+            scored_BV.copy_(log_probabilities(expert, sequences, ends, chosen))
         rows, items = np.arange(len(ends)), sequences.items[ends].astype(np.int64) - 1
         blended_BV = torch.tensordot(torch.from_numpy(powers).float(), scored_EBV, dims=1)
         blended_BV = blended_BV.log_softmax(1)

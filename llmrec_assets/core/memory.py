@@ -3,13 +3,16 @@
 NumPy only: it is asked before anything heavy is loaded.
 """
 
+import numpy as np
+
 from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.sequences import Catalogue, Sequences
 
-_EXAMPLES = 20_000 * 220 * 32  # numbers that the reranker learns from, at most
+_TARGETS, _CANDIDATES, _FEATURES = 20_000, 220, 24  # that the reranker learns from, at most
 _NUMBER = 4  # bytes of a float32
-_ALLOWANCE = 50 << 20  # what the allocator holds beyond what it was asked for
+_TIE = 12  # bytes of an entry of a sparse matrix
+_ALLOWANCE = 80 << 20  # what is loaded on first use, and what the allocator holds on to
 
 
 class TooLittleMemory(Exception):
@@ -17,28 +20,62 @@ class TooLittleMemory(Exception):
 
 
 def estimate_memory(config: ModelConfig, sequences: Sequences, catalogue: Catalogue) -> int:
-    """Bytes that a fit adds to the process, without the libraries: an upper-side estimate."""
+    """Bytes that a fit and the learning of its weights add to the process with its libraries."""
+    training = training_memory(config, sequences, catalogue)
+    return max(training, ranking_memory(config, sequences, catalogue, sequences.n_users))
+
+
+def training_memory(config: ModelConfig, sequences: Sequences, catalogue: Catalogue) -> int:
+    """Bytes that fitting the network adds."""
     items, width = catalogue.n_items + 1, config.width
     texts, dimensions = catalogue.embeddings.shape
-    # Ids with gradient and two moments, the best epoch's copy, item vectors and their gradient.
-    table = 8 * items * width
-    reduced = texts * min(config.text_width, dimensions) * 2 + items * config.text_width * 2
-    basis = 2 * min(texts, items) * dimensions * 2  # double precision, centred beside raw
+    # Ids with gradient and two moments, the best epoch's and an earlier fit's copy, item vectors
+    # of training and validation, and their gradient.
+    table = 9 * items * width
+    reduced = 2 * (texts + items if texts else 0) * min(config.text_width, dimensions)
+    basis = 4 * min(texts, items) * dimensions  # double precision, centred beside raw
     events = config.batch_events + config.max_length
     activations = events * (width * (30 + 20 * config.layers) + 4 * sequences.n_numeric)
     if config.network == "transformer":
         activations += 6 * config.layers * config.heads * events * config.max_length
-    block = items * rows_of(items, least=16)
-    logits = max(3 * block, 3 * events * config.negatives)
-    scoring = 16 * items * rows_of(items)  # by nine experts, masks and lists
-    embedded = items * dimensions + 4 * len(catalogue.words)
-    examples = min(_EXAMPLES, sequences.n_users * 220 * 32)
-    own = sum(
-        column.nbytes
-        for column in (sequences.items, sequences.text_rows, sequences.times, sequences.numeric)
-    )
-    working = max(basis, activations + logits, scoring + embedded + examples)
-    return _NUMBER * (table + reduced + working) + 8 * own + _ALLOWANCE
+    logits = 2 * items * rows_of(items, least=16)
+    if config.objective == "sampled_softmax":
+        logits = max(2 * items * rows_of(items), 3 * events * config.negatives)
+    working = max(basis, activations + logits)
+    return _NUMBER * (table + reduced + working) + _read(sequences)
+
+
+def ranking_memory(
+    config: ModelConfig, sequences: Sequences, catalogue: Catalogue, targets: int
+) -> int:
+    """Bytes that experts, the weights learnt from so many `targets`, and ranking add."""
+    items, width = catalogue.n_items + 1, config.width
+    texts, dimensions = catalogue.embeddings.shape
+    # Two fits' ids, item vectors and the copy that they are made from.
+    network = 4 * items * width
+    reduced = 2 * (texts + items if texts else 0) * min(config.text_width, dimensions)
+    compared = 2 * items * dimensions if texts else 0
+    experts = 3 + bool(texts) + bool(len(catalogue.words))
+    # The prior's experts' scores, the same less their means, and what a blend needs.
+    scores = (2 * experts + 6) * items * rows_of(items)
+    examples = min(_TARGETS, targets) * min(_CANDIDATES, items) * _FEATURES
+    counted = _TIE * (7 * _ties(sequences, 50) + 4 * _ties(sequences, 10))
+    counted += 40 * len(catalogue.words)
+    numbers = network + reduced + compared + scores + examples
+    return _NUMBER * numbers + counted + _read(sequences)
+
+
+def _read(sequences: Sequences) -> int:
+    """Bytes of the events, read and worked on, and the allowance."""
+    columns = (sequences.items, sequences.text_rows, sequences.times, sequences.numeric)
+    return 3 * sum(column.nbytes for column in columns) + _ALLOWANCE
+
+
+def _ties(sequences: Sequences, steps: int) -> int:
+    """Pairs of events of one user at most `steps` apart."""
+    lengths = np.diff(sequences.offsets)
+    most = np.minimum(steps, np.maximum(lengths - 1, 0))
+    return int((most * lengths - most * (most + 1) // 2).sum())
 
 
 def require_memory(

@@ -56,16 +56,16 @@ class Table:
         self.gains[name] = np.asarray(ndcg(evaluation.masked_ranks, 10))
         print(f"{name}: {summary[SHOWN[0]]:.4f}", file=sys.stderr, flush=True)
 
-    def show(self, served: str) -> None:
-        """Print mean and spread over seeds, and intervals of the last seed."""
-        print(f"{len(self.gains[served])} users, {self.data.catalogue.n_items} items")
-        print(f"{'':<32}{'  '.join(SHOWN)}  CPU-s to fit, to rank for all; served less this")
+    def show(self, chosen: str) -> None:
+        """Print mean and spread over seeds, and the last seed's lead of `chosen`, an interval."""
+        print(f"{len(self.gains[chosen])} users, {self.data.catalogue.n_items} items")
+        print(f"{'':<32}{'  '.join(SHOWN)}  CPU-s to fit, to rank for all; {chosen} less this")
         for name, rows in self.scores.items():
             mean, spread = np.mean(rows, 0), np.std(rows, 0)
             figures = "  ".join(
                 f"{m:.4f} ± {s:.4f}" for m, s in zip(mean[:4], spread[:4], strict=True)
             )
-            less = mean_intervals((self.gains[served] - self.gains[name])[:, None])[0]
+            less = mean_intervals((self.gains[chosen] - self.gains[name])[:, None])[0]
             interval = f"{less[0]:+.4f} [{less[1]:+.4f}, {less[2]:+.4f}]"
             print(f"{name:<32}{figures}  {mean[4]:.0f}, {mean[5]:.0f}; {interval}")
 

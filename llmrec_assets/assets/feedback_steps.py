@@ -1,11 +1,13 @@
-"""How stage 7 takes in its files, one transaction each, so that a kill loses nothing; its plots."""
+"""How stage 7 takes in its files, one transaction each, and what it makes of what they say."""
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import duckdb
+import pandas as pd
 
 from llmrec_assets.assets.plots import as_metadata
 from llmrec_assets.assets.table_metadata import markdown
@@ -15,6 +17,10 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import feedback_files
 from llmrec_assets.sql import s7_feedback as feedback_sql
 from llmrec_assets.sql import s7_measures as measures_sql
+from llmrec_assets.sql import s7_returns as returns_sql
+
+if TYPE_CHECKING:
+    from llmrec_assets.assets.s7_feedback import FeedbackConfig
 
 DAYS_SHOWN = 14
 
@@ -60,18 +66,67 @@ def ingest(
     }
 
 
-def measure(connection: duckdb.DuckDBPyConnection) -> dict[str, dg.MetadataValue]:
-    """Rebuild daily_measures; its newest rows, and plots of it and of the attribution.
+def join(
+    connection: duckdb.DuckDBPyConnection, config: "FeedbackConfig"
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Find the cause and the sign of responses. Needs the table `words`.
 
-    Needs the table `words`.
+    Returns:
+        (the events to return as `s7_returns.pending_events` gives them, counts for the metadata).
     """
-    from llmrec_assets.core.feedback_plots import attribution_plot, daily_plot
+    attributed_later = feedback_sql.attribute(connection, config.window_days)
+    feedback_sql.judge(
+        connection,
+        middle_rating=(config.lowest_rating + config.highest_rating) / 2,
+        dwell_seconds=config.dwell_seconds,
+    )
+    events = returns_sql.pending_events(connection, config.most_responses_per_day)
+    over = returns_sql.over_the_limit(connection, config.most_responses_per_day)
+    return events, {"attributed_later": attributed_later, "responses_over_the_limit": over}
 
-    daily = measures_sql.build_daily(connection, EXPOSURE)
-    newest = daily.tail(DAYS_SHOWN).astype({"day": str}).round(4)
-    flows, ranks = measures_sql.flows(connection), measures_sql.by_rank(connection)
-    return {
-        "daily_measures": dg.MetadataValue.md(markdown(newest)),
-        "attribution_plot": as_metadata(attribution_plot(flows, ranks)),
-        "daily_plot": as_metadata(daily_plot(daily)),
-    }
+
+@dataclass(frozen=True)
+class Measured:
+    """What all feedback so far adds up to, read while the warehouse was open."""
+
+    arrivals: dict[str, int]
+    off_scale: int
+    responses: pd.DataFrame
+    rates: pd.DataFrame
+    daily: pd.DataFrame
+    flows: pd.DataFrame
+    ranks: pd.DataFrame
+
+    def metadata(self) -> dict[str, Any]:
+        """Counts, tables and plots."""
+        from llmrec_assets.core.feedback_plots import attribution_plot, daily_plot
+
+        newest = self.daily.tail(DAYS_SHOWN).astype({"day": str}).round(4)
+        return {
+            **self.arrivals,
+            "ratings_off_scale": self.off_scale,
+            "responses": dg.MetadataValue.md(markdown(self.responses)),
+            "response_rates": dg.MetadataValue.md(markdown(self.rates.round(4))),
+            "daily_measures": dg.MetadataValue.md(markdown(newest)),
+            "attribution_plot": as_metadata(attribution_plot(self.flows, self.ranks)),
+            "daily_plot": as_metadata(daily_plot(self.daily)),
+        }
+
+
+def measure(
+    connection: duckdb.DuckDBPyConnection, config: "FeedbackConfig", before: int
+) -> Measured:
+    """Rebuild response_rates and daily_measures. Needs the table `words`.
+
+    `before` is the newest sequence number of feedback before this run.
+    """
+    daily = measures_sql.build_daily(connection, EXPOSURE)  # what follows reads its slots
+    return Measured(
+        arrivals=feedback_sql.arrivals(connection, before),
+        off_scale=feedback_sql.off_scale(connection, config.lowest_rating, config.highest_rating),
+        responses=feedback_sql.responses(connection, EXPOSURE),
+        rates=feedback_sql.measure(connection, EXPOSURE),
+        daily=daily,
+        flows=measures_sql.flows(connection),
+        ranks=measures_sql.by_rank(connection),
+    )

@@ -11,12 +11,14 @@ from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
-from llmrec_assets.sql import s7_feedback as feedback_sql
 from llmrec_assets.sql import s7_measures as measures_sql
 from llmrec_assets.sql import s7_returns as returns_sql
 from llmrec_assets.sql.s2_sequences import register_words
 from llmrec_assets.sql.s7_tables import FEEDBACK
 
+OFF_SCALE = (
+    "ratings are outside their scale: set lowest_rating and highest_rating to what users see"
+)
 SPIRAL_DAYS, SPIRAL_RISE = 14, 0.05
 MANY_RESPONSES, MOST_OF_A_DAY = 100, 0.2
 
@@ -85,47 +87,29 @@ def feedback(
     before, taken = feedback_steps.ingest(warehouse, landing, behaviors)
     with warehouse.connect() as connection:
         register_words(connection, behaviors, "en")
-        attributed_later = feedback_sql.attribute(connection, config.window_days)
-        feedback_sql.judge(
-            connection,
-            middle_rating=(config.lowest_rating + config.highest_rating) / 2,
-            dwell_seconds=config.dwell_seconds,
-        )
-        events = returns_sql.pending_events(connection, config.most_responses_per_day)
-        over = returns_sql.over_the_limit(connection, config.most_responses_per_day)
+        events, joined = feedback_steps.join(connection, config)
     returned = "nothing"
     if len(events):
         returned = returns_sql.return_events(events, landing.folder("events"))
     with warehouse.connect() as connection:
         register_words(connection, behaviors, "en")
-        taken |= feedback_sql.arrivals(connection, before)
         returns_sql.mark_returned(connection, events, returned)
-        rates = feedback_sql.measure(connection, EXPOSURE)
-        responses = feedback_sql.responses(connection, EXPOSURE)
-        plots = feedback_steps.measure(connection)
-        outside = feedback_sql.off_scale(connection, config.lowest_rating, config.highest_rating)
+        measured = feedback_steps.measure(connection, config, before)
         metadata = run_metadata(connection, FEEDBACK)
     new = int(events["is_new"].sum())
     context.log.info(f"{new} responses return as events in {returned}")
-    if outside:
-        context.log.warning(
-            f"{outside} ratings are not from {config.lowest_rating:g} to {config.highest_rating:g}:"
-            " set lowest_rating and highest_rating to the scale that users see"
-        )
+    if measured.off_scale:
+        context.log.warning(f"{measured.off_scale} {OFF_SCALE}")
     return dg.MaterializeResult(
         metadata={
             **metadata,
             **taken,
-            **plots,
-            "attributed_later": attributed_later,
+            **joined,
             "returned_events": new,
             "returned_causes": len(events) - new,
             "returned_in": returned,
-            "responses_over_the_limit": over,
             "returns_to": dg.MetadataValue.asset(s1_raw_events.event_log.key),
-            "ratings_off_scale": outside,
-            "responses": dg.MetadataValue.md(markdown(responses)),
-            "response_rates": dg.MetadataValue.md(markdown(rates.round(4))),
+            **measured.metadata(),
         }
     )
 

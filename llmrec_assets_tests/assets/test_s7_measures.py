@@ -3,6 +3,7 @@
 import base64
 from datetime import timedelta
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,12 @@ def loop(root):
         connection.execute(f"insert into {ITEMS.full_name} by name from catalogue")
     made.ingest()
     return made
+
+
+def checked(check, loop) -> dg.AssetCheckResult:
+    found = check(loop.resources["warehouse"])
+    assert isinstance(found, dg.AssetCheckResult)
+    return found
 
 
 def answer(list_id, user, rank, item, response, at):
@@ -109,7 +116,7 @@ def test_a_popularity_spiral_is_warned_about(loop, narrower):
             name = f"l{day}-{user}"
             show_and_answer(loop, name, f"u{user}", items, {}, NOON + day * DAY)
     loop.collect()
-    check = s7_feedback.popularity_does_not_feed_itself(loop.resources["warehouse"])
+    check = checked(s7_feedback.popularity_does_not_feed_itself, loop)
     assert check.passed is not narrower
     assert check.metadata["rising"].value == ("gini, top_share" if narrower else "nothing")
 
@@ -126,6 +133,6 @@ def test_what_one_user_teaches_is_limited_and_reported(loop):
     counts = loop.read("select user_id, count(*) as n from s1_raw_events.raw_events group by 1")
     assert dict(zip(counts["user_id"], counts["n"], strict=True)) == {"eager": 30, "usual": 2}
     assert loop.collect(most_responses_per_day=30)["returned_events"] == 0
-    check = s7_feedback.no_user_gives_most_of_a_day(loop.resources["warehouse"])
+    check = checked(s7_feedback.no_user_gives_most_of_a_day, loop)
     assert not check.passed
     assert check.metadata["largest_share"].value == pytest.approx(120 / 122)

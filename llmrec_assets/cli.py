@@ -105,6 +105,28 @@ def recommend(user: str) -> None:
         click.echo(f"{rank:4d}  {probability:8.4f}  {item}  {name}{note}")
 
 
+@main.command()
+@click.argument("version")
+@click.option("--because", default="", help="Why, for the record.")
+def rollback(version: str, because: str) -> None:
+    """Serve VERSION, any registered one, and draw new lists by it."""
+    _serve("rollback", version, because)
+
+
+@main.command()
+@click.argument("version")
+@click.option("--because", default="", help="Why, for the record.")
+def approve(version: str, because: str) -> None:
+    """Serve VERSION, which won and awaits approval, and draw new lists by it."""
+    _serve("approve", version, because)
+
+
+def _serve(job: str, version: str, because: str) -> None:
+    layout = Layout.from_environment()
+    _run_jobs(layout, [job], {"version": version, "because": because})
+    click.echo(f"\n{version} serves; its lists are in {_shown_path(layout.recommendations)}")
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("dagster_arguments", nargs=-1, type=click.UNPROCESSED)
 def ui(dagster_arguments: Sequence[str]) -> None:
@@ -121,7 +143,7 @@ def ui(dagster_arguments: Sequence[str]) -> None:
     os.execv(sys.executable, [*command, *dagster_arguments])
 
 
-def _run_jobs(layout: Layout, names: list[str]) -> None:
+def _run_jobs(layout: Layout, names: list[str], config: dict[str, Any] | None = None) -> None:
     """Run jobs of the root one after the other in this process; exit 1 where one fails."""
     from llmrec_assets.instance import COMMAND_TAG, RootIsBusy, exclusive
 
@@ -136,7 +158,7 @@ def _run_jobs(layout: Layout, names: list[str]) -> None:
                 result = defs.resolve_job_def(name).execute_in_process(
                     instance=instance,
                     raise_on_error=False,
-                    run_config={"loggers": {"progress": {}}},
+                    run_config=config or {"loggers": {"progress": {}}},
                     tags={COMMAND_TAG: "true"},
                 )
                 if not result.success:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +10,10 @@ import dagster as dg
 import yaml
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
+from llmrec_assets.run_health import START_SECONDS, WatchedRunLauncher, forget, lives
 
 COMMAND_TAG = "llmrec/command"
 MAX_SECONDS = 21_600
-HEARTBEAT_SECONDS = 120  # a living daemon's heart beats every 30
 WORKING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -48,7 +47,17 @@ def instance_config(home: str) -> dict[str, Any]:
             },
             "pools": {"default_limit": 1, "granularity": "op"},
         },
-        "run_monitoring": {"enabled": True, "max_runtime_seconds": MAX_SECONDS},
+        "run_launcher": {
+            "module": WatchedRunLauncher.__module__,
+            "class": WatchedRunLauncher.__name__,
+        },
+        "run_monitoring": {
+            "enabled": True,
+            "poll_interval_seconds": 15,
+            "start_timeout_seconds": START_SECONDS,
+            "max_runtime_seconds": MAX_SECONDS,
+            "free_slots_after_run_end_seconds": 10,  # of the pools, where the run was killed
+        },
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
     }
@@ -86,8 +95,7 @@ def exclusive(layout: Layout) -> Iterator[dg.DagsterInstance]:
             living = _bury(instance)
             if living:
                 raise RootIsBusy(
-                    f"Dagster's daemon works on {layout.root} (run {living[0]}): wait for it; or,"
-                    f" if it was killed, for {HEARTBEAT_SECONDS} seconds"
+                    f"Dagster's daemon works on {layout.root} (run {living[0]}): wait for it"
                 )
             yield instance
 
@@ -102,19 +110,16 @@ def bury_killed_runs(layout: Layout) -> None:
 
 
 def _bury(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs that nobody can be working on and free their pool slots; the ids of others.
+    """Fail the runs whose process is dead and free their pool slots; the ids of the living ones.
 
-    The caller holds the lock of commands, so no other command is alive. A daemon is alive if its
-    heart beat lately.
+    The caller holds the lock of commands, so no other command is alive.
     """
-    beats = instance.get_daemon_heartbeats().values()
-    newest = max((beat.timestamp for beat in beats), default=0.0)
-    daemon_lives = time.time() - newest < HEARTBEAT_SECONDS
     living = []
     for run in instance.get_runs(dg.RunsFilter(statuses=WORKING)):
-        if COMMAND_TAG not in run.tags and daemon_lives:
+        if COMMAND_TAG not in run.tags and lives(instance, run):
             living.append(run.run_id)
             continue
         instance.report_run_failed(run, "the process that ran it was killed")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        forget(instance.root_directory, run.run_id)
     return living

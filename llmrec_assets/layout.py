@@ -50,6 +50,11 @@ class Layout:
         return self.root / "arrays"
 
     @property
+    def encoders(self) -> Path:
+        """Text encoders that were made from others; removed ones are made again."""
+        return self.root / "encoders"
+
+    @property
     def serving(self) -> Path:
         """What readers outside the pipeline may read; each file is replaced atomically."""
         return self.root / "serving"

@@ -38,11 +38,11 @@ def on(resources):
 
 
 def runner(layout, instance):
-    """A function that runs a job of the definitions on a root with the plain encoder."""
+    """A function that runs a job of the definitions on a root."""
 
-    def run(name="full_loop", config=None, raise_on_error=True):
+    def run(name="full_loop", config=None, raise_on_error=True, encoder="bag_of_words"):
         resources = resources_of(layout)
-        resources["encoder"] = type(resources["encoder"])(model="bag_of_words")
+        resources["encoder"] = type(resources["encoder"])(model=encoder)
         job = defs.resolve_job_def(name)
         if job.run_config is not None:  # it is bound to the resources that it was made with
             job = on(resources).resolve_job_def(name)
@@ -59,7 +59,7 @@ def runner(layout, instance):
 
 @pytest.fixture
 def run_job(root):
-    """Run a job of the definitions on `root` with the plain encoder, on an instance of its own."""
+    """Run a job of the definitions on `root`, on an instance of its own."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield runner(root, instance)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import llmrec_assets
-from llmrec_assets.definitions import STAGES, defs
+from llmrec_assets.definitions import GROUPS, STAGES, defs
 from llmrec_assets.instance import instance_config
 
 PACKAGE = Path(llmrec_assets.__path__[0])
@@ -89,7 +89,18 @@ def test_the_graph_is_the_flow():
     ]
     assert [name for name in order if name in flow] == flow
     groups = {graph.get(key).group_name for key in graph.materializable_asset_keys}
-    assert groups == set(STAGES)
+    assert groups == set(GROUPS)
+
+
+def test_the_daily_flow_is_the_stages_without_the_studies():
+    graph = defs.resolve_asset_graph()
+    steps = {step.name for step in defs.resolve_job_def("full_loop").graph.nodes}
+    assert {
+        graph.get(key).group_name
+        for key in graph.materializable_asset_keys
+        if key.to_user_string() in steps
+    } == set(STAGES)
+    assert "text_ablation" not in steps
 
 
 def test_every_asset_is_described_owned_and_has_columns():

@@ -41,6 +41,10 @@ def test_run_then_recommend(root, llmrec):
     unknown = llmrec("recommend", "nobody")
     assert unknown.returncode == 1
     assert "no list for user 'nobody'" in unknown.stderr
+    back = llmrec("rollback", "gru-9")
+    assert back.returncode == 1
+    assert "model version 'gru-9' is not registered; there are: " in back.stderr
+    assert "Traceback" not in back.stderr
     assert [path.name for path in root.root.parent.iterdir()] == ["data"]
 
 

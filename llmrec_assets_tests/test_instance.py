@@ -1,22 +1,17 @@
-"""Who may work on a root: one command, and none beside a daemon at work."""
+"""Who may work on a root: one command, and none beside a living run of the daemon."""
 
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import dagster as dg
 import pytest
+from dagster._core.launcher.base import WorkerStatus
 
-from llmrec_assets.instance import (
-    COMMAND_TAG,
-    HEARTBEAT_SECONDS,
-    RootIsBusy,
-    bury_killed_runs,
-    exclusive,
-    prepare,
-)
-from llmrec_assets_tests.test_loop import process_group
+from llmrec_assets import run_health
+from llmrec_assets.definitions import defs
+from llmrec_assets.instance import COMMAND_TAG, RootIsBusy, bury_killed_runs, exclusive, prepare
+from llmrec_assets.run_health import FOLDER, START_SECONDS, process_lives
 
 COMMAND = """
 from llmrec_assets.instance import exclusive
@@ -25,6 +20,15 @@ from llmrec_assets.layout import Layout
 with exclusive(Layout.from_environment()):
     print("at work", flush=True)
     input()
+"""
+
+RUN = """
+import sys
+from llmrec_assets.run_health import hold
+
+hold(*sys.argv[1:])
+print("at work", flush=True)
+input()
 """
 
 
@@ -44,17 +48,15 @@ def history(prepared):
 
 
 @contextmanager
-def daemon(instance, folder):
-    """A real daemon of the instance, from when its heart beats until it is killed."""
-    workspace, log = folder / "workspace.yaml", folder / "daemon.txt"
-    workspace.write_text("load_from: []")
-    command = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
-    with process_group(command, log, cwd=folder) as process:
-        deadline = time.monotonic() + 60
-        while not instance.get_daemon_heartbeats():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield
+def process(code, *arguments):
+    """A process that has begun its work and goes on until it is killed."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as begun:
+        assert begun.stdout and begun.stdout.readline() == "at work\n"
+        yield begun
+        begun.kill()
 
 
 def started_run(instance, **tags):
@@ -62,39 +64,62 @@ def started_run(instance, **tags):
     return instance.add_run(run).run_id
 
 
-def test_no_command_works_beside_a_run_of_a_living_daemon(prepared, history, tmp_path):
-    with daemon(history, tmp_path):
-        with exclusive(prepared):  # a daemon that works on nothing is in nobody's way
-            run = started_run(history)
-            killed = started_run(history, **{COMMAND_TAG: "true"})
+def test_no_command_works_beside_a_living_run_of_the_daemon(prepared, history):
+    run, killed = started_run(history), started_run(history, **{COMMAND_TAG: "true"})
+    with process(RUN, prepared.dagster_home, run):
         refusal = pytest.raises(RootIsBusy, match=rf"daemon works on .* \(run {run}\)")
         with refusal, exclusive(prepared):
             pytest.fail("a command works beside the daemon")
         bury_killed_runs(prepared)
-    assert history.get_run_by_id(run).status == dg.DagsterRunStatus.STARTED
-    assert history.get_run_by_id(killed).status == dg.DagsterRunStatus.FAILURE
+        assert history.get_run_by_id(run).status == dg.DagsterRunStatus.STARTED
+        assert history.get_run_by_id(killed).status == dg.DagsterRunStatus.FAILURE
+    with exclusive(prepared):  # at once: its lock is free
+        assert history.get_run_by_id(run).status == dg.DagsterRunStatus.FAILURE
+    assert not list((prepared.dagster_home / FOLDER).iterdir())
 
 
-def test_the_run_of_a_killed_daemon_is_in_the_way_until_its_heart_stood_still(
-    prepared, history, tmp_path
-):
-    with daemon(history, tmp_path):
-        run = started_run(history)
-    with pytest.raises(RootIsBusy, match=f"killed, for {HEARTBEAT_SECONDS}"), exclusive(prepared):
-        pytest.fail("the daemon may be alive")
-    for beat in history.get_daemon_heartbeats().values():
-        past = beat.timestamp - HEARTBEAT_SECONDS
-        history.add_daemon_heartbeat(beat._replace(timestamp=past))
+def test_a_run_without_a_lock_may_be_on_its_way_for_a_minute(prepared, history, monkeypatch):
+    run = started_run(history)
+    with pytest.raises(RootIsBusy), exclusive(prepared):
+        pytest.fail("the run may be about to start")
+    now = run_health.time.time()
+    monkeypatch.setattr(run_health.time, "time", lambda: now + START_SECONDS + 1)
     with exclusive(prepared):
         assert history.get_run_by_id(run).status == dg.DagsterRunStatus.FAILURE
 
 
+def test_the_launcher_of_the_root_knows_a_dead_run(prepared, history):
+    run = history.get_run_by_id(started_run(history))
+    with process(RUN, prepared.dagster_home, run.run_id):
+        assert health(history, run) == WorkerStatus.RUNNING
+    assert health(history, run) == WorkerStatus.FAILED
+
+
+def health(history, run):
+    launcher = history.run_launcher
+    assert launcher.supports_check_run_worker_health
+    return launcher.check_run_worker_health(run).status
+
+
+@dg.op
+def holds_its_lock(context: dg.OpExecutionContext):
+    assert process_lives(context.instance.root_directory, context.run_id)
+
+
+@dg.job(executor_def=defs.executor)
+def one_step():
+    holds_its_lock()
+
+
+def test_a_run_holds_its_lock_beyond_its_end(prepared, history):
+    result = dg.execute_job(dg.reconstructable(one_step), history)
+    assert result.success
+    assert process_lives(history.root_directory, result.run_id)
+
+
 def test_no_command_works_beside_another_until_that_is_killed(prepared, history):
     run = started_run(history, **{COMMAND_TAG: "true"})
-    with subprocess.Popen(
-        [sys.executable, "-c", COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as command:
-        assert command.stdout and command.stdout.readline() == "at work\n"
+    with process(COMMAND) as command:
         newer = started_run(history, **{COMMAND_TAG: "true"})
         with pytest.raises(RootIsBusy, match="another llmrec command"), exclusive(prepared):
             pytest.fail("two commands work at once")
@@ -102,5 +127,6 @@ def test_no_command_works_beside_another_until_that_is_killed(prepared, history)
         assert history.get_run_by_id(run).status == dg.DagsterRunStatus.FAILURE
         assert history.get_run_by_id(newer).status == dg.DagsterRunStatus.STARTED
         command.kill()
-    with exclusive(prepared):
-        assert history.get_run_by_id(newer).status == dg.DagsterRunStatus.FAILURE
+        command.wait(10)
+        with exclusive(prepared):
+            assert history.get_run_by_id(newer).status == dg.DagsterRunStatus.FAILURE

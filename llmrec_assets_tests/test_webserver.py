@@ -46,6 +46,7 @@ GRAPH = {
     "champion_model": ("s5_model", {"model_evaluation"}),
     "recommendations": ("s6_recommendations", {"champion_model", "fused_features"}),
     "feedback": ("s7_feedback", {"feedback_log", "recommendations"}),
+    "text_ablation": ("studies", {"fused_features", "item_encoder"}),
     "drift": ("monitoring", {"raw_events", "text_features", "champion_model", "feedback"}),
 }
 EXTERNAL = {
@@ -108,6 +109,7 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
     works = {"refresh_lists", "warm_start", "retrain", "retrain_with_encoder"}
     launched = works | {"ingest", "collect_feedback", "full_loop"}
+    launched |= {"rollback", "approve", "study_texts"}
     assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
     assert {

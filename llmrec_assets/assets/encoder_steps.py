@@ -3,116 +3,35 @@
 Imports torch: assets import this module in their bodies only.
 """
 
-import hashlib
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from llmrec_assets.assets import text_steps
-from llmrec_assets.core.encoder_gain import Gain, blend_gain, sampled, text_gain, text_scorer
-from llmrec_assets.core.encoder_head import MARK, Head, Pairs, consumed_together
-from llmrec_assets.core.head_tuning import HeadConfig, Tuned, tune_head
-from llmrec_assets.core.ranking import evaluate
+from llmrec_assets.assets.encoder_kinds import Report, Tuning
+from llmrec_assets.assets.encoder_material import Material
+from llmrec_assets.core.encoder_gain import Gain, blend_gain, halves, sampled, text_gain
+from llmrec_assets.core.fine_tuning import Course
 from llmrec_assets.core.reproducible import reproducible
-from llmrec_assets.core.sequences import Catalogue
-from llmrec_assets.core.splits import Split, global_time_split, hold_out_last, leave_one_out
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
-from llmrec_assets.sql import text_histories
-from llmrec_assets.sql.text_histories import TextHistories
+
+_COURSE = "course.json"
 
 
-@dataclass(frozen=True)
-class Material:
-    """What an encoder is tuned on and judged by."""
+def judge(material: Material, tuned: np.ndarray, seed: int) -> tuple[Gain, Gain]:
+    """What it gains by text alone and beside counting, on the validation targets of the split.
 
-    histories: TextHistories
-    catalogue: Catalogue  # the embeddings are those of the items, by code
-    split: Split
-    past: Split  # what pairs come from, and the targets that stop the tuning
-    pairs: Pairs
-
-    @property
-    def vectors(self) -> np.ndarray:
-        """The frozen ones, float32 [V+1, D], zero without text."""
-        return self.catalogue.embeddings
-
-    def version(self, base: str, config: HeadConfig) -> str:
-        """A hash of all that tuning depends on."""
-        digest = hashlib.sha256(config.model_dump_json().encode())
-        for array in (vars(self.pairs) | {"vectors": self.vectors, **vars(self.past)}).values():
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return f"{base}{MARK}{digest.hexdigest()[:8]}"
-
-
-def read(warehouse: Warehouse, arrays: Arrays, base: str, window: int) -> Material:
-    """Read histories and vectors; the pairs come from the training period of every protocol.
-
-    So no event that any evaluation holds out is in a pair, neither each user's last two nor those
-    after the cut of the global time split, and none of them stops the tuning.
+    `tuned` are the items' tuned vectors, float32 [V+1, D].
     """
-    with warehouse.connect() as connection:
-        histories = text_histories.load(connection)
-        places = embeddings_sql.item_vectors(connection, base)
-    sequences, n_items = histories.sequences, len(histories.text_keys)
-    has_text = histories.has_text
-    rows = np.where(has_text, np.arange(n_items + 1), -1).astype(np.int32)
-    catalogue = Catalogue(
-        n_items=n_items,
-        text_rows=rows,
-        embeddings=_item_matrix(arrays, places, histories, base),
-        n_behaviors=1,
-        word_offsets=histories.word_offsets,
-        words=histories.words,
-    )
-    split = leave_one_out(sequences)
-    end = split.train_end
-    if not sequences.relative:
-        end = np.minimum(end, global_time_split(sequences).train_end)
-    past = hold_out_last(sequences, end)
-    pairs = consumed_together(sequences, past.train_end, has_text, window)
-    return Material(histories, catalogue, split, past, pairs)
-
-
-def _item_matrix(
-    arrays: Arrays, places: dict[str, np.ndarray], histories: TextHistories, base: str
-) -> np.ndarray:
-    """float32 [V+1, D], zero where an item has no text."""
-    if not len(places["text_key"]):
-        return np.zeros((len(histories.text_keys) + 1, 0), np.float32)
-    gathered = text_steps.gather(arrays, places, base)
-    row_of = {str(key): row for row, key in enumerate(places["text_key"])}
-    matrix = np.zeros((len(histories.text_keys) + 1, gathered.shape[1]), np.float32)
-    held = np.flatnonzero(histories.has_text)
-    keys = [histories.text_keys[code - 1] for code in held]
-    matrix[held] = gathered[[row_of[str(key)] for key in keys]]
-    return matrix
-
-
-def tune(material: Material, config: HeadConfig, report: Callable[[str], None]) -> Tuned:
-    """Tune a head until the past's own next items are found no better by text alone."""
-    sequences, past = material.histories.sequences, material.past
-    targets = sampled(past.validation, material.catalogue.n_items, config.seed)
-
-    def validate(vectors: np.ndarray) -> float:
-        scorer = text_scorer(material.catalogue, sequences, past.train_end, vectors)
-        return evaluate(scorer, sequences, targets).summary()["masked_ndcg_at_10"]
-
-    return tune_head(material.vectors, material.pairs, config, validate, report)
-
-
-def judge(material: Material, head: Head, seed: int) -> tuple[Gain, Gain]:
-    """What it gains by text alone and beside counting, on the validation targets of the split."""
     sequences, split = material.histories.sequences, material.split
     targets = sampled(split.validation, material.catalogue.n_items, seed)
-    span = (material.catalogue, sequences, split.train_end, targets)
-    sides = (material.vectors, head.apply(material.vectors))
-    return text_gain(*span, *sides), blend_gain(*span, *sides)
+    span, sides = (material.catalogue, sequences, split.train_end), (material.vectors, tuned)
+    return text_gain(*span, targets, *sides), blend_gain(*span, *halves(targets), *sides)
 
 
 def decide(text: Gain, blend: Gain) -> tuple[bool, str]:
@@ -130,47 +49,104 @@ def decide(text: Gain, blend: Gain) -> tuple[bool, str]:
 
 
 def tuned_or_frozen(
+    tuning: Tuning,
     material: Material,
     base: str,
-    config: HeadConfig,
     minimum_pairs: int,
+    warehouse: Warehouse,
     arrays: Arrays,
     registry: Registry,
     run_id: str,
     threads: int,
-    report: Callable[[str], None],
-) -> tuple[dict[str, Any], Tuned | None]:
-    """The row of the decision, and the course of the tuning where there was one."""
+    report: Report,
+) -> tuple[dict[str, Any], Course | None]:
+    """The row of the decision, and the course of the tuning where there was one.
+
+    A version that was decided before is decided the same way without any tuning, and one that was
+    tuned before the command was killed is only judged.
+    """
     pairs, through = len(material.pairs), material.histories.through
-    least = max(minimum_pairs, config.batch)
+    least = max(minimum_pairs, tuning.least_pairs)
     if pairs < least:
         reason = f"{pairs} pairs in the training period are fewer than {least}"
         return off(base, reason, pairs, through), None
-    started, version = time.process_time(), material.version(base, config)
-    with reproducible(config.seed, threads):
-        tuned = tune(material, config, report)
-        text, blend = judge(material, tuned.head, config.seed)
-    promoted, reason = decide(text, blend)
-    file = arrays.write(f"heads/{version}.npy", tuned.head.array)
-    _register(registry, version, tuned, {"text": text, "blend": blend}, config, run_id)
-    if promoted:
-        registry.promote(version, reason)
-    row = off(version, reason, pairs, through) | {
-        "base": base,
+    settings = json.dumps(tuning.settings(), sort_keys=True)
+    version = material.version(base, tuning.kind, settings)
+    row = _decided(version, warehouse, arrays, registry)
+    if row is None:
+        row = off(base, "", pairs, through) | {"version": version}
+        row |= _tune_and_judge(tuning, material, version, registry, run_id, threads, report)
+    else:
+        report(f"{version} was tuned and judged before")
+    if row["outcome"] == "promoted":
+        registry.promote(version, str(row["reason"]))
+    return row, _course(registry.folder(version))
+
+
+def _decided(
+    version: str, warehouse: Warehouse, arrays: Arrays, registry: Registry
+) -> dict[str, Any] | None:
+    """The row of an earlier decision whose files are still there."""
+    with warehouse.connect() as connection:
+        row = embeddings_sql.item_encoder_row(connection, version)
+    if row is None or not registry.has(version):
+        return None
+    if row["head_file"] and not arrays.exists(str(row["head_file"])):
+        return None
+    return {name: value for name, value in row.items() if name != "decided_at"}
+
+
+def _tune_and_judge(
+    tuning: Tuning,
+    material: Material,
+    version: str,
+    registry: Registry,
+    run_id: str,
+    threads: int,
+    report: Report,
+) -> dict[str, Any]:
+    """Tune and register what is not registered yet, judge it, and log both to MLflow."""
+    started = time.process_time()
+
+    def save(folder: Path) -> None:
+        course = tuning.train(material, folder, report)
+        (folder / _COURSE).write_text(course.model_dump_json(indent=1), encoding="utf-8")
+
+    with reproducible(tuning.seed, threads), registry.run(version, run_id) as (client, mlflow_run):
+        for name, value in tuning.settings().items():
+            client.log_param(mlflow_run, name, value)
+        registry.register_files(version, save, mlflow_run)
+        folder = registry.folder(version)
+        course = _course(folder)
+        for step, ndcg in course.curve:
+            client.log_metric(mlflow_run, "past_text_ndcg_at_10", ndcg, step=step)
+        vectors, head_file = tuning.apply(material, version, folder, report)
+        gains = dict(zip(("text", "blend"), judge(material, vectors, tuning.seed), strict=True))
+        for name, gain in gains.items():
+            client.log_metric(mlflow_run, f"{name}_ndcg_at_10_frozen", gain.frozen)
+            client.log_metric(mlflow_run, f"{name}_ndcg_at_10_tuned", gain.tuned)
+    promoted, reason = decide(gains["text"], gains["blend"])
+    row = {
         "outcome": "promoted" if promoted else "kept",
-        "encoder": version if promoted else base,
-        "steps": tuned.best_step,
-        "head_file": file,
+        "reason": reason,
+        "steps": course.best_step,
+        "head_file": head_file,
         "cpu_seconds": time.process_time() - started,
     }
-    for name, gain in (("text", text), ("blend", blend)):
+    if promoted:
+        row["encoder"] = version
+    for name, gain in gains.items():
         row |= {
             f"{name}_ndcg_frozen": gain.frozen,
             f"{name}_ndcg_tuned": gain.tuned,
             f"{name}_gain_lower": gain.lower,
             f"{name}_gain_upper": gain.upper,
         }
-    return row, tuned
+    return row
+
+
+def _course(folder: Path) -> Course:
+    return Course.model_validate_json((folder / _COURSE).read_text(encoding="utf-8"))
 
 
 def off(base: str, reason: str, pairs: int = 0, through: int = 0) -> dict[str, Any]:
@@ -187,30 +163,3 @@ def off(base: str, reason: str, pairs: int = 0, through: int = 0) -> dict[str, A
         "trained_through": through,
         "cpu_seconds": 0.0,
     }
-
-
-def _register(
-    registry: Registry,
-    version: str,
-    tuned: Tuned,
-    gains: dict[str, Gain],
-    config: HeadConfig,
-    run_id: str,
-) -> None:
-    """Log the course and the numbers to MLflow, and the head as a version of the encoder."""
-    if registry.has(version):
-        return
-    from safetensors.numpy import save_file
-
-    with registry.run(version, run_id) as (client, mlflow_run):
-        for name, value in config.model_dump().items():
-            client.log_param(mlflow_run, name, value)
-        for step, ndcg in tuned.curve:
-            client.log_metric(mlflow_run, "past_text_ndcg_at_10", ndcg, step=step)
-        for name, gain in gains.items():
-            client.log_metric(mlflow_run, f"{name}_ndcg_at_10_frozen", gain.frozen)
-            client.log_metric(mlflow_run, f"{name}_ndcg_at_10_tuned", gain.tuned)
-        numbers = {"mean": tuned.head.mean, "matrix": tuned.head.matrix}
-        registry.register_files(
-            version, lambda folder: save_file(numbers, folder / "head.safetensors"), mlflow_run
-        )

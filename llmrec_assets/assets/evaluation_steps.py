@@ -12,6 +12,7 @@ import dagster as dg
 import numpy as np
 
 from llmrec_assets.assets.model_inputs import read_inputs
+from llmrec_assets.assets.off_policy_steps import PastFit
 from llmrec_assets.assets.scoring_steps import baselines, incomparable, network_of, scorer_of
 from llmrec_assets.core.config import Baseline, ModelConfig
 from llmrec_assets.core.judging import Judgement, judge
@@ -58,8 +59,11 @@ def evaluate_versions(
     global_split: bool,
     thresholds: list[float],
     compared: Sequence[Baseline],
-) -> tuple[Judgement, list[str]]:
-    """Challenger, champion and baselines judged under each protocol, and what was left out."""
+) -> tuple[Judgement, list[str], PastFit | None]:
+    """Challenger, champion and baselines judged under each protocol, and what was left out.
+
+    Also the fit of the global time split, where one was made: it alone knows no later event.
+    """
     config = json.loads(training["config"])
     scaling = config.pop("scaling")
     version, notes = str(training["model_version"]), []
@@ -95,6 +99,7 @@ def evaluate_versions(
             for name, role, scorer in scorers
             if isinstance(scorer, NetworkScorer)
         ]
+    past = None
     if data.sequences.relative:
         notes.append("no global time split: the events have relative times, which differ by user")
     elif global_split:
@@ -102,10 +107,11 @@ def evaluate_versions(
             "global"
         ]
         scorers = named_baselines(compared, older_events, global_time_split(older_events.sequences))
-        found.append(
-            _judge_globally(version, older_events, ModelConfig(**config), training, scorers)
+        judged, past = _judge_globally(
+            version, older_events, ModelConfig(**config), training, scorers
         )
-    return Judgement.joined(found, further), notes
+        found.append(judged)
+    return Judgement.joined(found, further), notes, past
 
 
 def named_baselines(names: Sequence[Baseline], data: TrainingData, split: Split) -> list[Named]:
@@ -129,9 +135,12 @@ def _judge_globally(
     config: ModelConfig,
     training: dict[str, Any],
     scorers: list[Named],
-) -> Judgement:
-    """The judgement of a fit on all events before one time, for each user's next event after it."""
-    split = global_time_split(data.sequences)
+) -> tuple[Judgement, PastFit | None]:
+    """The judgement of a fit on all events before one time, for each user's next event after it.
+
+    And the fit, None where there was nothing to learn.
+    """
+    split, fitted = global_time_split(data.sequences), None
     if training["trained"]:
         epochs = int(training["best_epoch"])
         try:
@@ -142,10 +151,12 @@ def _judge_globally(
             experts = make_experts(model, *spans, past.train_end)
             weights = fit_weights(experts, data.sequences, past.validation, config.seed)
             newest = make_experts(model, *spans, split.train_end)
-            scorers.append((version, "challenger", weights.recommender(newest)))
+            challenger = weights.recommender(newest)
+            scorers.append((version, "challenger", challenger))
+            fitted = PastFit(challenger, data, split.train_end)
         except NothingToLearn:
             pass  # nobody has two events before the cut: the baselines stand alone
-    return judge("global_time", scorers, data, split)
+    return judge("global_time", scorers, data, split), fitted
 
 
 def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dict[str, int]:

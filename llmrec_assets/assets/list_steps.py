@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec_assets.assets import scoring_steps
 from llmrec_assets.assets.model_inputs import read_inputs
-from llmrec_assets.core.lists import Lists, ListSettings, list_id, make_lists
+from llmrec_assets.core.exploration import explored_slots
+from llmrec_assets.core.lists import Hidden, Lists, ListSettings, list_id, make_lists
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
 from llmrec_assets.resources.arrays import Arrays
@@ -39,6 +41,8 @@ class PublishedLists:
     items_through: int  # newest ingestion sequence number of the items
     events_through: int  # newest ingestion sequence number of the events
     sources: dict[str, int]
+    explored_slots: int  # of a list
+    hidden: int  # pairs of user and item that are not shown
 
     def metadata(self) -> dict[str, Any]:
         """What the materialisation shows of it."""
@@ -48,23 +52,41 @@ class PublishedLists:
             "items_through": self.items_through,
             "events_through": self.events_through,
             "rows_by_source": self.sources,
+            "explored_slots": self.explored_slots,
+            "hidden_items": self.hidden,
         }
 
 
 def make(
     decision: dict[str, Any],
     users: list[str],
+    hidden: pd.DataFrame,
     config: "RecommendationsConfig",
     warehouse: Warehouse,
     arrays: Arrays,
     registry: Registry,
     publisher: Publisher,
 ) -> PublishedLists:
-    """Write the lists of all `users` (ids in order) to a partial file."""
+    """Write the lists of all `users` (ids in order) to a partial file.
+
+    `hidden` has columns user_id and item_id: what a user wants no more of.
+    """
     scorer, version, data, source = serving_scorer(decision, warehouse, arrays, registry)
-    settings = ListSettings(config.top_k, config.exclude_seen, config.exploration, config.seed)
+    settings = ListSettings(
+        config.top_k, config.exclude_seen, config.exploration, config.seed, config.temperature
+    )
     sequences = with_users(data, users)
-    ids = [list_id(user, version, data.fingerprint, settings) for user in users]
+    excluded = hidden_codes(hidden, users, data.items)
+    ids = [
+        list_id(
+            user,
+            version,
+            data.fingerprint,
+            settings,
+            [data.items[code - 1] for code in excluded.of_user(place).tolist()],
+        )
+        for place, user in enumerate(users)
+    ]
     names = {
         "users": np.array(users, dtype=object),
         "items": np.array(data.items, dtype=object),
@@ -72,7 +94,7 @@ def make(
     }
     now, sources = datetime.now(UTC).replace(tzinfo=None), Counter()
     with publisher.partial() as (path, writer):
-        for block in make_lists(scorer, sequences, ids, settings):
+        for block in make_lists(scorer, sequences, ids, settings, excluded):
             table = _table(block, names, source, version, now)
             sources.update(table["source"].to_pylist())
             writer.write_table(table)
@@ -83,7 +105,17 @@ def make(
         data.items_through,
         data.through,
         dict(sorted(sources.items())),
+        explored_slots(config.top_k, config.exploration),
+        len(excluded.items),
     )
+
+
+def hidden_codes(hidden: pd.DataFrame, users: list[str], items: list[str]) -> Hidden:
+    """The pairs in codes; those of an unknown user or item hide nothing."""
+    owners = pd.Index(users, dtype=object).get_indexer(pd.Index(hidden["user_id"], dtype=object))
+    codes = pd.Index(items, dtype=object).get_indexer(pd.Index(hidden["item_id"], dtype=object)) + 1
+    known = (owners >= 0) & (codes > 0)
+    return Hidden.of(len(users), owners[known].astype(np.int64), codes[known].astype(np.int64))
 
 
 def serving_scorer(

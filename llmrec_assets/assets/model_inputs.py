@@ -64,10 +64,13 @@ def read_inputs(
 def _vectors(
     connection: duckdb.DuckDBPyConnection, arrays: Arrays, encoder: str | None
 ) -> tuple[str, np.ndarray]:
-    """(name of the encoder, its matrix): the wanted one's, if it maps what is encoded now."""
-    base, file = embeddings_sql.current_matrix(connection)
-    frozen = arrays.open(file)
+    """(name of the encoder, its matrix): the wanted one's, if it encoded the texts of now."""
+    matrices = embeddings_sql.current_matrices(connection)
+    base, file = next(iter(matrices.items()))
     chosen = encoder or embeddings_sql.chosen_encoder(connection, base)
+    if chosen in matrices:
+        return chosen, arrays.open(matrices[chosen])
+    frozen = arrays.open(file)
     head = embeddings_sql.head_file(connection, chosen) if base_of(chosen) == base else None
     if head is None or not len(frozen):
         return base, frozen

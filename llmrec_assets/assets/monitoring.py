@@ -4,7 +4,7 @@ import dagster as dg
 import numpy as np
 from pydantic import Field
 
-from llmrec_assets.assets import plots, s1_raw_events, s3_embeddings, s5_model, s7_feedback
+from llmrec_assets.assets import plots, s1_raw_events, s3_embeddings, s5_champion, s7_feedback
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.core import drift as measures
 from llmrec_assets.core.next_work import TEXTS
@@ -30,7 +30,7 @@ class DriftConfig(dg.Config):
     deps=[
         s1_raw_events.raw_events,
         s3_embeddings.text_features,
-        s5_model.champion_model,
+        s5_champion.champion_model,
         s7_feedback.feedback,
     ],
     kinds={"duckdb"},

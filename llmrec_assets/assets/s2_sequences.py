@@ -13,7 +13,7 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
-from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
+from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, HISTORY_TEXTS, USER_SEQUENCES
 
 
 class CleaningConfig(dg.Config):
@@ -39,6 +39,12 @@ class CleaningConfig(dg.Config):
     outlier_deviations: float = Field(
         default=6.0,
         description="Standard deviations from which rating and value count as outliers.",
+        gt=0,
+    )
+    caused_weight: float = Field(
+        default=setting("CAUSED_WEIGHT", 1.0, minimum=0.001),
+        description="How much an event that a list caused counts as a training target, times the"
+        " weight of its behaviour. Below 1 the loop learns less from its own suggestions.",
         gt=0,
     )
 
@@ -107,7 +113,9 @@ class SequencesConfig(dg.Config):
         default=choice("LANGUAGE", "auto", ("auto", "en", "zh")),
         description="Language of the behaviours; auto follows the titles.",
     )
-    history_length: int = Field(default=50, description="Newest events shown per user.", ge=1)
+    history_length: int = Field(
+        default=50, description="Newest events of a user in item_ids and in texts.", ge=1
+    )
     description_characters: int = Field(
         default=300, description="How much of a description is encoded.", ge=0
     )
@@ -125,6 +133,17 @@ class SequencesConfig(dg.Config):
     )
     review_characters: int = Field(
         default=300, description="How much of a review is encoded under step_details.", ge=0
+    )
+    history_texts: bool = Field(
+        default=setting("HISTORY_TEXTS", False),
+        description="Encode every user's history as one text too, up to each target and in whole,"
+        " and rank by its likeness to the items' texts: about three texts a user.",
+    )
+    history_characters: int = Field(
+        default=300,
+        description="Most of such a text, newest steps first, about ten titles. An encoder may"
+        " read less.",
+        ge=1,
     )
 
     @field_validator("text_template")
@@ -152,12 +171,14 @@ def user_sequences(
             connection, language, **config.model_dump(exclude={"language"})
         )
         metadata = run_metadata(connection, USER_SEQUENCES)
+        told = HISTORY_TEXTS.count(connection)
     return dg.MaterializeResult(
         metadata={
             **metadata,
             "language": language,
             "text_template": templates.label(config.text_template),
             "items_with_fallback_text": fell_back,
+            "history_texts": told,
         }
     )
 

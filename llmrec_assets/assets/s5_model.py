@@ -1,39 +1,24 @@
-"""Stage 5: the trained model, how good it is, and which one serves."""
+"""Stage 5: the trained model. How good it is: `s5_evaluation`; who serves: `s5_champion`."""
 
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
-import pandas as pd
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from llmrec_assets.assets import plots, s3_embeddings, s4_features
-from llmrec_assets.assets.table_metadata import (
-    markdown,
-    run_metadata,
-    static_metadata,
-    table_schema,
-)
-from llmrec_assets.core import gate
-from llmrec_assets.core.config import Baseline, ModelConfig
+from llmrec_assets.assets import s3_embeddings, s4_features
+from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
+from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.resources.arrays import Arrays
-from llmrec_assets.resources.registry import CHAMPION, Registry
+from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import choice, setting
 from llmrec_assets.sql import s5_model as model_sql
-from llmrec_assets.sql.s5_model import (
-    CHAMPION_MODEL,
-    MODEL_EVALUATION,
-    MODEL_EVALUATION_INTERVALS,
-    MODEL_EVALUATION_SLICES,
-    TEMPORAL_MODEL,
-)
+from llmrec_assets.sql.s5_model import TEMPORAL_MODEL
 
 if TYPE_CHECKING:
-    from llmrec_assets.core.judging import Judgement
     from llmrec_assets.core.training import EpochReport
 
 DEFAULTS = ModelConfig()
-BASELINES = get_args(Baseline)
 
 
 class TrainingConfig(dg.Config):
@@ -151,163 +136,3 @@ def weights_are_finite(warehouse: Warehouse, registry: Registry) -> dg.AssetChec
         if not tensor.isfinite().all()
     ]
     return dg.AssetCheckResult(passed=not broken, metadata={"not_finite": broken})
-
-
-class EvaluationConfig(dg.Config):
-    """Which protocols a challenger is measured by."""
-
-    global_time_split: bool = Field(
-        default=setting("GLOBAL_TIME_SPLIT", True),
-        description="Also fit on all events before one time and rank each user's next one.",
-    )
-    baselines: list[str] = Field(
-        default=["popularity", "decayed_markov"],
-        description=f"Rankings without training to compare with, of {', '.join(BASELINES)}. A"
-        " model must beat all of them to serve; else the best of them does.",
-        min_length=1,
-    )
-    thresholds: list[float] = Field(
-        default=[0.5, 0.1, 0.01],
-        description="Under the sigmoid objective: probabilities from which an item counts as"
-        " recommended, each with the items and targets that reach it.",
-    )
-
-    @field_validator("baselines")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        unknown = sorted(set(names) - set(BASELINES))
-        if unknown:
-            raise ValueError(f"unknown baselines {unknown}: choose of {', '.join(BASELINES)}")
-        return names
-
-
-@dg.asset(
-    deps=[temporal_model, s4_features.fused_features],
-    kinds={"torch"},
-    owners=["team:ml"],
-    pool="training",
-    metadata={
-        **static_metadata(MODEL_EVALUATION),
-        MODEL_EVALUATION_SLICES.full_name: table_schema(MODEL_EVALUATION_SLICES),
-        MODEL_EVALUATION_INTERVALS.full_name: table_schema(MODEL_EVALUATION_INTERVALS),
-    },
-)
-def model_evaluation(
-    context: dg.AssetExecutionContext,
-    config: EvaluationConfig,
-    warehouse: Warehouse,
-    arrays: Arrays,
-    registry: Registry,
-) -> dg.MaterializeResult:
-    """One row per metric: challenger and champion beside popularity and decayed Markov.
-
-    Two tables beside it tell for whom each is good, and how sure the challenger's lead is.
-    """
-    from llmrec_assets.assets import evaluation_steps
-
-    with warehouse.connect() as connection:
-        training = model_sql.newest_training(connection)
-    version, champion = str(training["model_version"]), registry.alias(CHAMPION)
-    judgement, notes = evaluation_steps.evaluate_versions(
-        warehouse,
-        arrays,
-        registry,
-        training,
-        champion,
-        config.global_time_split,
-        config.thresholds,
-        cast(list[Baseline], config.baselines),
-    )
-    registry.log_test_metrics(version, judgement.rows)
-    with warehouse.connect() as connection:
-        model_sql.record_evaluation(connection, version, judgement)
-        metadata = run_metadata(connection, MODEL_EVALUATION)
-    for note in notes:
-        context.log.info(note)
-    return dg.MaterializeResult(metadata={**metadata, **shown(judgement), "notes": notes})
-
-
-def shown(judgement: "Judgement") -> dict[str, dg.MarkdownMetadataValue]:
-    """The tables of a judgement and a plot, as metadata."""
-    from llmrec_assets.core.reports import evaluation_plot, score_table, slice_table
-
-    tables = {
-        "scores": score_table(judgement.rows),
-        "challenger_less_others": judgement.intervals.round(4),
-        **{
-            f"{metric}_by_slice": slice_table(judgement.slices, metric)
-            for metric in ("masked_ndcg_at_10", "masked_recall_at_10")
-        },
-    }
-    plot = plots.as_metadata(evaluation_plot(judgement.rows, judgement.intervals))
-    return {
-        **{name: dg.MetadataValue.md(markdown(table)) for name, table in tables.items()},
-        "plot": plot,
-    }
-
-
-@dg.asset_check(asset=model_evaluation)
-def challenger_beats_the_baselines(warehouse: Warehouse) -> dg.AssetCheckResult:
-    """The challenger's masked NDCG@10 is above that of every baseline."""
-    with warehouse.connect() as connection:
-        version = str(model_sql.newest_training(connection)["model_version"])
-        scores = masked_ndcg(model_sql.evaluation_of(connection, version))
-    best = max(scores["baseline"].values())
-    own = max(scores.get("challenger", {}).values(), default=0.0)
-    return dg.AssetCheckResult(
-        passed=own > best,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"challenger": own, "best_baseline": best},
-    )
-
-
-@dg.asset_check(asset=model_evaluation, blocking=True)
-def no_target_leaks(
-    warehouse: Warehouse, arrays: Arrays, registry: Registry
-) -> dg.AssetCheckResult:
-    """No held-out event reached the fit: its split, statistics, vocabulary, sampler or texts."""
-    from llmrec_assets.assets import evaluation_steps
-
-    leaks = evaluation_steps.audit_leaks(warehouse, arrays, registry)
-    return dg.AssetCheckResult(passed=not any(leaks.values()), metadata=leaks)
-
-
-@dg.asset(
-    deps=[model_evaluation],
-    kinds={"mlflow"},
-    owners=["team:ml"],
-    metadata=static_metadata(CHAMPION_MODEL),
-)
-def champion_model(
-    context: dg.AssetExecutionContext, warehouse: Warehouse, registry: Registry
-) -> dg.MaterializeResult:
-    """One row per decision: the challenger is promoted, the champion kept, or a baseline serves."""
-    with warehouse.connect() as connection:
-        training = model_sql.newest_training(connection)
-        version, through = str(training["model_version"]), int(str(training["trained_through"]))
-        scores = masked_ndcg(model_sql.evaluation_of(connection, version))
-    decision = gate.decide(
-        scores["baseline"],
-        next(iter(scores.get("challenger", {}).items()), None),
-        next(iter(scores.get("champion", {}).items()), None),
-    )
-    if decision.kind == "model":
-        registry.promote(decision.served, decision.reason)
-    else:
-        registry.demote()
-    with warehouse.connect() as connection:
-        model_sql.record_decision(connection, version, through, decision)
-        metadata = run_metadata(connection, CHAMPION_MODEL)
-    context.log.info(f"{decision.outcome}: {decision.served} serves ({decision.reason})")
-    return dg.MaterializeResult(
-        metadata={**metadata, **vars(decision), "judged_through": through, "challenger": version}
-    )
-
-
-def masked_ndcg(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Role → scorer → masked NDCG@10 of leave-one-out."""
-    chosen = rows[(rows["protocol"] == "leave_one_out") & (rows["metric"] == "masked_ndcg_at_10")]
-    return {
-        str(role): dict(zip(group["scorer"], group["score"], strict=True))
-        for role, group in chosen.groupby("role")
-    }

@@ -3,11 +3,13 @@
 import dagster as dg
 from pydantic import Field
 
-from llmrec_assets.assets import s4_features, s5_model
+from llmrec_assets.assets import s4_features, s5_champion
 from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
+from llmrec_assets.core.behaviors import hiding
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.publisher import Publisher
-from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
 from llmrec_assets.sql import s5_model as model_sql
@@ -25,9 +27,15 @@ class RecommendationsConfig(dg.Config):
     )
     exploration: float = Field(
         default=setting("EXPLORATION", 0.0, minimum=0, maximum=1),
-        description="Share of a list's slots that are drawn in proportion to probability.",
+        description="Share of a list's slots, the last ones, that are drawn at random in proportion"
+        " to probability; rounded to whole slots.",
         ge=0,
         le=1,
+    )
+    temperature: float = Field(
+        default=setting("EXPLORATION_TEMPERATURE", 1.0, minimum=0.1),
+        description="Of that draw: above 1 unlikely items are drawn more often, up to all alike.",
+        ge=0.1,
     )
     keep_days: int = Field(
         default=setting("KEEP_LISTS_DAYS", 90, minimum=1),
@@ -38,7 +46,7 @@ class RecommendationsConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[s5_model.champion_model, s4_features.fused_features],
+    deps=[s5_champion.champion_model, s4_features.fused_features],
     kinds={"parquet", "duckdb"},
     owners=["team:ml"],
     metadata=static_metadata(RECOMMENDATIONS),
@@ -49,17 +57,25 @@ def recommendations(
     arrays: Arrays,
     registry: Registry,
     publisher: Publisher,
+    behavior_dictionary: BehaviorDictionary,
 ) -> dg.MaterializeResult:
     """One row per user and rank, by whoever serves; published as Parquet, replaced atomically.
 
-    Lists of earlier runs stay in the table for feedback to be joined to.
+    Lists of earlier runs stay in the table for feedback to be joined to. An item that a user
+    dislikes, or is not interested in, is not shown to that user again.
     """
     from llmrec_assets.assets import list_steps
 
+    champion = registry.alias(CHAMPION)
     with warehouse.connect() as connection:
         decision = model_sql.newest_decision(connection)
         users = lists_sql.every_user(connection)
-    published = list_steps.make(decision, users, config, warehouse, arrays, registry, publisher)
+        hidden = lists_sql.hidden_items(connection, hiding(behavior_dictionary.load()))
+    if champion is not None:
+        decision |= {"kind": "model", "served": champion}
+    published = list_steps.make(
+        decision, users, hidden, config, warehouse, arrays, registry, publisher
+    )
     with warehouse.connect() as connection:
         faults = lists_sql.list_faults(connection, published.partial)
         if any(faults):

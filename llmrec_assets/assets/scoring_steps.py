@@ -15,7 +15,7 @@ from llmrec_assets.core.config import Baseline, ModelConfig
 from llmrec_assets.core.family import fit_baselines
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.ranking import Scorer
-from llmrec_assets.core.recommender import Recommender, Weights, make_experts
+from llmrec_assets.core.recommender import HISTORIES, Recommender, Weights, make_experts
 from llmrec_assets.core.sequences import Catalogue
 from llmrec_assets.resources.model_package import ModelPackage
 from llmrec_assets.sql.training_data import TrainingData
@@ -50,10 +50,12 @@ def scorer_of(
 ) -> Recommender:
     """The package's network and weights with counts of the events of `data` before `train_end`.
 
-    Counting takes no training, so an older network still stands beside the newest counts.
+    Counting takes no training, so an older network still stands beside the newest counts. A
+    package of a time when histories were told still ranks where they no longer are.
     """
     network, info = network_of(package, which, data), package.info
-    experts = make_experts(network, data.sequences, data.catalogue, train_end)
+    told = HISTORIES in info.powers
+    experts = make_experts(network, data.sequences, data.catalogue, train_end, told)
     return Weights(info.powers, info.features, package.reranker).recommender(experts)
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from llmrec_assets.core.encoding import Encoder
 from llmrec_assets.core.half_precision import neighbours_kept
@@ -104,25 +105,39 @@ def _batches(
 
 
 def assemble(
-    warehouse: Warehouse, arrays: Arrays, name: str, dimension: Callable[[], int]
+    warehouse: Warehouse, arrays: Arrays, names: Sequence[str], dimension: Callable[[], int]
 ) -> tuple[int, int]:
-    """Put the vectors of all current texts into one matrix and make it current: its shape.
+    """Put the vectors of all current texts into a matrix an encoder, and make them current.
 
-    `dimension` is asked only where there is no text at all.
+    The matrices stay as they are while texts and encoders do. `names` are those of the encoders,
+    the frozen one first; `dimension` is asked only where there is no text at all.
+
+    Returns:
+        The shape of the matrices.
 
     Raises:
-        DimensionChanged: the encoder gave vectors of another length before.
+        DimensionChanged: an encoder gave vectors of another length before.
     """
     with warehouse.connect() as connection:
-        places = embeddings_sql.places(connection, name)
-    keys = places["text_key"]
-    matrix = gather(arrays, places, name) if len(keys) else np.zeros((0, dimension()), np.float16)
-    digest = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
-    file = arrays.write(f"{FOLDER}/{name}-{digest}.npy", matrix)
+        files = embeddings_sql.published_matrices(connection, names)
+    if files and all(map(arrays.exists, files.values())):
+        arrays.keep_only(FOLDER, set(files.values()))
+        return arrays.open(files[names[0]]).shape
+    files, shape = {}, (0, 0)
+    for name in names:
+        with warehouse.connect() as connection:
+            places = embeddings_sql.places(connection, name)
+        keys = places["text_key"]
+        matrix = (
+            gather(arrays, places, name) if len(keys) else np.zeros((0, dimension()), np.float16)
+        )
+        digest = hashlib.sha256("".join(keys).encode()).hexdigest()[:16]
+        files[name] = arrays.write(f"{FOLDER}/{name}-{digest}.npy", matrix)
+        shape = matrix.shape
     with warehouse.connect() as connection:
-        embeddings_sql.publish(connection, name, file, len(matrix))
-    arrays.keep_only(FOLDER, {file})
-    return matrix.shape
+        embeddings_sql.publish(connection, files, shape[0])
+    arrays.keep_only(FOLDER, set(files.values()))
+    return shape
 
 
 class DimensionChanged(Exception):
@@ -135,12 +150,14 @@ def gather(arrays: Arrays, places: dict[str, np.ndarray], name: str) -> np.ndarr
     Raises:
         DimensionChanged: they are of different lengths.
     """
-    parts, rows = places["part"], places["part_row"]
+    rows = places["part_row"]
+    codes, parts = pd.factorize(places["part"], sort=True)
     matrix = np.zeros((0, 0), np.float16)
-    for part in np.unique(parts.astype(str)):
-        vectors, chosen = arrays.open(part), parts == part
+    by_part = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    for part, chosen in zip(parts, by_part, strict=True):
+        vectors = arrays.open(part)
         if not matrix.size:
-            matrix = np.zeros((len(parts), vectors.shape[1]), np.float16)
+            matrix = np.zeros((len(rows), vectors.shape[1]), np.float16)
         if vectors.shape[1] != matrix.shape[1]:
             raise DimensionChanged(
                 f"the encoder {name} gave vectors of {matrix.shape[1]} and of {vectors.shape[1]}"

@@ -1,5 +1,8 @@
 """What can be launched as one run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from llmrec_assets.assets import (
@@ -8,9 +11,12 @@ from llmrec_assets.assets import (
     s2_sequences,
     s3_embeddings,
     s4_features,
+    s5_champion,
+    s5_evaluation,
     s5_model,
     s6_recommendations,
     s7_feedback,
+    studies,
 )
 
 HOUR = 3600
@@ -52,7 +58,7 @@ LEARNING = dg.AssetSelection.assets(s5_model.temporal_model).downstream() & (
 FROM_CHAMPION = {
     "ops": {
         s5_model.temporal_model.op.name: {"config": {"start": "champion"}},
-        s5_model.model_evaluation.op.name: {"config": {"global_time_split": False}},
+        s5_evaluation.model_evaluation.op.name: {"config": {"global_time_split": False}},
     }
 }
 
@@ -95,14 +101,58 @@ collect_feedback = dg.define_asset_job(
     tags=_limited(HOUR),
 )
 
+
+def _serving(act: str) -> dg.ConfigMapping:
+    """The config of a job by which a person says who serves: a version, and perhaps why."""
+
+    def by_hand(config: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "ops": {"champion_model": {"config": {"by_hand": act, **config}}},
+            "loggers": {"progress": {}},
+        }
+
+    return dg.ConfigMapping(
+        config_fn=by_hand,
+        config_schema={
+            "version": dg.Field(str, description="As in s5_model.temporal_model.model_version."),
+            "because": dg.Field(str, default_value="", description="Why, for the record."),
+        },
+    )
+
+
+SERVED = dg.AssetSelection.assets(s5_champion.champion_model, s6_recommendations.recommendations)
+
+rollback = dg.define_asset_job(
+    "rollback",
+    SERVED,
+    config=_serving("rollback"),
+    description="Serve any registered version, and draw new lists by it; config: version.",
+    tags=_limited(HOUR) | EXCLUSIVE,
+)
+
+approve = dg.define_asset_job(
+    "approve",
+    SERVED,
+    config=_serving("approve"),
+    description="Serve the challenger that awaits approval, and draw new lists; config: version.",
+    tags=_limited(HOUR) | EXCLUSIVE,
+)
+
 full_loop = dg.define_asset_job(
     "full_loop",
-    dg.AssetSelection.all(),
+    dg.AssetSelection.all() - dg.AssetSelection.assets(studies.text_ablation),
     description="Every step once, from the landing zone to recommendations and feedback.",
     tags=_limited(6 * HOUR) | EXCLUSIVE,
+)
+
+study_texts = dg.define_asset_job(
+    "study_texts",
+    dg.AssetSelection.assets(studies.text_ablation),
+    description="What the texts add: many fits with and without them, compared. Takes hours.",
+    tags=_limited(48 * HOUR) | EXCLUSIVE,
 )
 
 # What draws new lists, by its cost.
 WORKS = [refresh_lists, warm_start, retrain, retrain_with_encoder]
 
-ALL = [ingest, *WORKS, collect_feedback, full_loop]
+ALL = [ingest, *WORKS, collect_feedback, rollback, approve, full_loop, study_texts]

@@ -41,20 +41,23 @@ class DecayedMarkov:
     ) -> None:
         """Count the events of each user before `train_end` (int64 [U])."""
         self.steps, self.decay = steps, decay
-        self.popularity = item_popularity(sequences, n_items, train_end)
+        popularity = np.append(0.0, item_popularity(sequences, n_items, train_end))
+        self.popularity = torch.from_numpy(popularity).float()
         counts = transition_counts(sequences, n_items, train_end, steps, decay)
         totals = np.asarray(counts.sum(1))
-        self.transitions = sp.csr_array(sp.diags_array(1 / (totals + shrink)) @ counts)
+        shares = sp.diags_array(1 / (totals + shrink)) @ counts
+        self.transitions = sp.csr_array(shares, dtype=np.float32)
         self.backoff = shrink / (totals + shrink)  # popularity's share after each item
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] log-probabilities; popularity where a history is empty."""
-        n_items = len(self.popularity)
+        n_items = len(self.popularity) - 1
         recent = recent_items(sequences, ends, users, n_items, self.steps, self.decay)
         rest = np.where(ends > sequences.starts[users], recent @ self.backoff, 1.0)
-        followed = sp.csr_array(recent @ self.transitions).toarray()[:, 1:]
-        probabilities = followed + rest[:, None] * self.popularity
-        return padded(torch.from_numpy(np.log(probabilities)).float())
+        followed = sp.csr_array(recent.astype(np.float32) @ self.transitions).toarray()
+        probabilities = torch.from_numpy(followed)
+        probabilities.addr_(torch.from_numpy(rest).float(), self.popularity)
+        return probabilities.log_()  # of the padding item, which never follows, -inf
 
 
 def transition_counts(
@@ -78,6 +81,12 @@ def item_popularity(sequences: Sequences, n_items: int, train_end: np.ndarray) -
     items = sequences.items[positions[sequences.positive[positions]]]
     counts = np.bincount(items, minlength=n_items + 1)[1:] + 0.5
     return counts / counts.sum()
+
+
+def without_padding(scores: torch.Tensor) -> torch.Tensor:
+    """[B, V+1] with the padding item's score made -inf, in place."""
+    scores[:, 0] = float("-inf")
+    return scores
 
 
 def padded(scores: torch.Tensor) -> torch.Tensor:

@@ -3,18 +3,26 @@
 An impression is not in it: being shown an item is nothing a user did, so it never becomes
 history. A behaviour that is in no dictionary is kept by the stages that meet it, with its own
 name as its word, weight 1 and positive.
+
+As a response to a list, a behaviour also has a role (what rates count it as), a kind of value (a
+rating or seconds, which decide whether the one response is positive) and may hide its item.
 """
 
 import json
 from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 EXPOSURE = "impression"
+EXPOSURE_WORDS = {"曝光": EXPOSURE}
 HINTS = {
     "words": 'give an object of language to verb, such as {"en": "buy", "zh": "购买"}',
     "weight": "give a number above 0, such as 1.5",
     "positive": "give true or false",
+    "role": 'give "click", "conversion" or "other"',
+    "value": 'give "rating", "seconds" or "other"',
+    "hides": "give true or false",
 }
 
 
@@ -30,35 +38,43 @@ class Behavior(BaseModel):
     words: dict[str, str] = Field(default_factory=dict, description="Language to verb.")
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="1 is usual.")
     positive: bool = Field(default=True, description="False where it speaks against the item.")
+    role: Literal["click", "conversion", "other"] = Field(
+        default="other", description="What it is in click-through and conversion."
+    )
+    value: Literal["rating", "seconds", "other"] = Field(
+        default="other", description="What the value of such a response is."
+    )
+    hides: bool = Field(default=False, description="True where the user wants no more of the item.")
 
 
-def _behavior(en: str, zh: str, weight: float = 1.0, positive: bool = True) -> Behavior:
-    return Behavior(words={"en": en, "zh": zh}, weight=weight, positive=positive)
+def _behavior(en: str, zh: str, weight: float = 1.0, **fields: Any) -> Behavior:  # noqa: ANN401
+    return Behavior(words={"en": en, "zh": zh}, weight=weight, **fields)
 
 
 DEFAULT_BEHAVIORS: dict[str, Behavior] = {
     "browse": _behavior("browse", "浏览", 0.5),
-    "view": _behavior("view", "查看", 0.5),
-    "click": _behavior("click", "点击"),
+    "view": _behavior("view", "查看", 0.5, role="click"),
+    "click": _behavior("click", "点击", role="click"),
+    "dwell": _behavior("spend time on", "停留", 0.5, value="seconds"),
     "search": _behavior("search for", "搜索"),
     "cart": _behavior("add to cart", "加入购物车", 1.5),
     "favorite": _behavior("favorite", "收藏", 1.5),
-    "buy": _behavior("buy", "购买", 2.0),
-    "purchase": _behavior("purchase", "购买", 2.0),
-    "rate": _behavior("rate", "评分"),
-    "review": _behavior("review", "评价"),
+    "buy": _behavior("buy", "购买", 2.0, role="conversion"),
+    "purchase": _behavior("purchase", "购买", 2.0, role="conversion"),
+    "rate": _behavior("rate", "评分", value="rating"),
+    "review": _behavior("review", "评价", value="rating"),
     "like": _behavior("like", "点赞", 1.5),
     "comment": _behavior("comment on", "评论"),
     "share": _behavior("share", "分享", 1.5),
     "follow": _behavior("follow", "关注", 1.5),
-    "read": _behavior("read", "阅读"),
-    "play": _behavior("play", "播放"),
-    "listen": _behavior("listen to", "收听"),
-    "watch": _behavior("watch", "观看"),
+    "read": _behavior("read", "阅读", role="click", value="seconds"),
+    "play": _behavior("play", "播放", role="click", value="seconds"),
+    "listen": _behavior("listen to", "收听", role="click", value="seconds"),
+    "watch": _behavior("watch", "观看", role="click", value="seconds"),
     "download": _behavior("download", "下载"),
     "skip": _behavior("skip", "跳过", 0.5, positive=False),
-    "dislike": _behavior("dislike", "不喜欢", positive=False),
-    "not_interested": _behavior("not be interested in", "不感兴趣", positive=False),
+    "dislike": _behavior("dislike", "不喜欢", positive=False, hides=True),
+    "not_interested": _behavior("not be interested in", "不感兴趣", positive=False, hides=True),
     "unlike": _behavior("unlike", "取消点赞", positive=False),
     "unfavorite": _behavior("unfavorite", "取消收藏", positive=False),
     "unfollow": _behavior("unfollow", "取消关注", positive=False),
@@ -89,6 +105,23 @@ def word(
     """The verb of `behavior` in `language`; else the English one; else the behaviour's own name."""
     words = behaviors[behavior].words if behavior in behaviors else {}
     return words.get(language) or words.get("en") or behavior
+
+
+def names(behaviors: Mapping[str, Behavior] = DEFAULT_BEHAVIORS) -> dict[str, str]:
+    """Every name and word, in lower case, to the behaviour it means; the first where several do.
+
+    A service may so send `不感兴趣` or `add to cart`. `impression` is among them.
+    """
+    words: dict[str, str] = {}
+    for name, known in behaviors.items():
+        for said in known.words.values():
+            words.setdefault(said.lower(), name)
+    return words | EXPOSURE_WORDS | {name: name for name in (EXPOSURE, *behaviors)}
+
+
+def hiding(behaviors: Mapping[str, Behavior] = DEFAULT_BEHAVIORS) -> list[str]:
+    """The behaviours after which their item is not shown to the user again."""
+    return sorted(name for name, known in behaviors.items() if known.hides)
 
 
 def _parse(text: str | None) -> dict[str, object]:

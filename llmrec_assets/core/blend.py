@@ -110,4 +110,4 @@ def log_probabilities(
     expert: Scorer, sequences: Sequences, ends: np.ndarray, users: np.ndarray
 ) -> torch.Tensor:
     """An expert's log-probabilities of items 1..V, [B, V]."""
-    return expert.logits(sequences, ends, users)[:, 1:].log_softmax(1)
+    return expert.logits(sequences, ends, users).log_softmax(1)[:, 1:]

@@ -50,48 +50,70 @@ def find_candidates(
         clock: of the events that the experts were fitted on.
         sequences: the events.
         ends: int64 [B], absolute position after each history's last event.
-        users: int64 [B], whose histories they are. One without events has no candidate.
+        users: int64 [B], whose histories they are. One without an item that others touched has no
+            candidate: the corrections were learnt where counting says something.
     """
-    history = _History(prior_BV, sequences, ends, users)
-    chosen_BV = _best(prior_BV, history.count_BV == 0, UNSEEN)
-    chosen_BV |= _best(prior_BV, history.count_BV > 0, SEEN)
-    chosen_BV[torch.from_numpy(history.lengths == 0)] = False
-    rows, columns = chosen_BV.nonzero(as_tuple=True)
-    parts = [scores_BV[rows, columns, None] for scores_BV in (prior_BV, *scored.values())]
-    times = sequences.times[ends[rows.numpy()] - 1]
-    parts.append(torch.from_numpy(clock.at(columns.numpy() + 1, times)))
-    parts += [history.of_pairs(rows, columns), history.of_users(clock)[rows]]
-    return Candidates(rows, columns + 1, torch.cat(parts, 1).float())
+    history = _History(prior_BV.shape[1], sequences, ends, users)
+    told = history.touched_by_others(clock)
+    pairs = np.concatenate([_new(prior_BV, history), _seen(prior_BV, history)])
+    pairs = np.sort(pairs[told[pairs // history.n_items]])
+    rows, columns = np.divmod(pairs, history.n_items)
+    at = (torch.from_numpy(rows), torch.from_numpy(columns))
+    parts = [scores_BV[at][:, None] for scores_BV in (prior_BV, *scored.values())]
+    parts.append(torch.from_numpy(clock.at(columns + 1, sequences.times[ends[rows] - 1])))
+    parts += [history.of_pairs(pairs), history.of_users(clock)[at[0]]]
+    return Candidates(at[0], at[1] + 1, torch.cat(parts, 1))
 
 
-def _best(prior_BV: torch.Tensor, wanted_BV: torch.Tensor, most: int) -> torch.Tensor:
-    """Where the `most` likeliest of the wanted items are, bool [B, V]."""
-    masked_BV = prior_BV.masked_fill(~wanted_BV, float("-inf"))
-    best = masked_BV.topk(min(most, masked_BV.shape[1]), 1)
-    return torch.zeros_like(wanted_BV).scatter_(1, best.indices, best.values > float("-inf"))
+def _new(prior_BV: torch.Tensor, history: "_History") -> np.ndarray:
+    """The likeliest pairs that no history has, int64 [n]."""
+    masked_BV = prior_BV.clone()
+    masked_BV.view(-1)[torch.from_numpy(history.pairs)] = float("-inf")
+    best = masked_BV.topk(min(UNSEEN, history.n_items), 1, sorted=False)
+    rows, places = (best.values > float("-inf")).nonzero(as_tuple=True)
+    return (rows * history.n_items + best.indices[rows, places]).numpy()
+
+
+def _seen(prior_BV: torch.Tensor, history: "_History") -> np.ndarray:
+    """The likeliest pairs of each history, int64 [n]."""
+    rows, columns = np.divmod(history.pairs, history.n_items)
+    values = prior_BV[torch.from_numpy(rows), torch.from_numpy(columns)].numpy()
+    order = np.lexsort((-values, rows))
+    # Rows stay where they are, so that a pair's place in its row is counted from the row's first.
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    return history.pairs[order[(place < SEEN) & (values[order] > float("-inf"))]]
 
 
 class _History:
-    """What each user of a block did, as numbers."""
+    """What each user of a block did, as numbers; a pair is row * V + column."""
 
     def __init__(
-        self, like_BV: torch.Tensor, sequences: Sequences, ends: np.ndarray, users: np.ndarray
+        self, n_items: int, sequences: Sequences, ends: np.ndarray, users: np.ndarray
     ) -> None:
-        self.sequences, self.ends, self.starts = sequences, ends, sequences.starts[users]
+        self.n_items, self.sequences = n_items, sequences
+        self.ends, self.starts = ends, sequences.starts[users]
         self.lengths = ends - self.starts
         positions, rows = flat_rows(self.starts, ends)
-        items = sequences.items[positions].astype(np.int64) - 1
-        flat = torch.from_numpy(rows * like_BV.shape[1] + items)
-        ages = torch.from_numpy(ends[rows] - positions).float()
-        count = torch.zeros(like_BV.numel()).index_add_(0, flat, torch.ones(len(flat)))
-        age = torch.zeros(like_BV.numel()).scatter_reduce_(
-            0, flat, ages, "amin", include_self=False
-        )
-        self.count_BV, self.age_BV = count.view_as(like_BV), age.view_as(like_BV)
+        pairs = rows * n_items + sequences.items[positions] - 1
+        order = np.argsort(pairs, kind="stable")  # of equal ones the newest last
+        self.pairs, first = np.unique(pairs[order], return_index=True)
+        after = np.append(first[1:], len(pairs))[: len(first)]
+        newest = order[after - 1]
+        self.known = np.column_stack([after - first, ends[rows[newest]] - positions[newest]])
 
-    def of_pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """How often and how long ago the user had each item, in logarithms: [n, 2]."""
-        return torch.stack([self.count_BV[rows, columns], self.age_BV[rows, columns]], 1).log1p()
+    def touched_by_others(self, clock: ItemClock) -> np.ndarray:
+        """Whether each history has an item that not only its own user touched, bool [B]."""
+        rows, columns = np.divmod(self.pairs, self.n_items)
+        others = clock.counts[columns + 1] > self.known[:, 0]
+        return np.bincount(rows[others], minlength=len(self.lengths)) > 0
+
+    def of_pairs(self, pairs: np.ndarray) -> torch.Tensor:
+        """How often and how long ago the user had each item, in logarithms: float32 [n, 2]."""
+        known = np.zeros((len(pairs), 2), dtype=np.float32)
+        known[np.isin(pairs, self.pairs, assume_unique=True)] = self.known[
+            np.isin(self.pairs, pairs, assume_unique=True)
+        ]
+        return torch.from_numpy(known).log1p()
 
     def of_users(self, clock: ItemClock) -> torch.Tensor:
         """Length, pace and taste for the popular of each history: [B, 4]."""

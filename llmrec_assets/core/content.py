@@ -4,9 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from llmrec_assets.core.baselines import padded
+from llmrec_assets.core.baselines import without_padding
 from llmrec_assets.core.encoding import HASHED_VOCABULARY
-from llmrec_assets.core.sequences import Catalogue, Sequences, recent_items
+from llmrec_assets.core.sequences import Catalogue, Sequences, newest_told, recent_items, told_rows
 
 FLOOR = 1e-2  # similarity of texts that share nothing, so that its logarithm exists
 
@@ -41,7 +41,7 @@ class WordSimilarity:
         used = np.unique(asked.indices)  # few of all words, so a dense product is the faster one
         cosine_VB = self.items[used].T @ asked[:, used].toarray().T
         cosine_BV = torch.from_numpy(cosine_VB).T.contiguous()  # far faster than any other copy
-        return padded(cosine_BV[:, 1:].add_(FLOOR).log_())
+        return without_padding(cosine_BV.add_(FLOOR).log_())
 
 
 class TextSimilarity:
@@ -58,13 +58,49 @@ class TextSimilarity:
         known = trained & (rows >= 0)
         if known.any():
             vectors[rows >= 0] -= vectors[known].mean(0)
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self.vectors = torch.from_numpy(vectors / np.where(length > 0, length, 1))
+        self.vectors = torch.from_numpy(_unit(vectors))
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
         n_items = len(self.vectors) - 1
         asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
         history = torch.from_numpy(asked.astype(np.float32) @ self.vectors.numpy())
-        cosine = history @ self.vectors[1:].T
-        return padded(cosine.clamp_min_(0).add_(FLOOR).log_())
+        cosine = history @ self.vectors.T
+        return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
+
+
+class HistorySimilarity:
+    """Cosine of an item's text embedding to that of the text that tells the whole history.
+
+    Histories are compared without their common direction, which is that of the newest told history
+    of each user in the training period, and items without theirs. A history that was not told, as
+    of a user without events, finds all items alike.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        embeddings: np.ndarray,
+        train_end: np.ndarray,
+        items: TextSimilarity,
+    ) -> None:
+        """`embeddings` [T, D] as in the catalogue; `items` has been fitted before `train_end`."""
+        self.embeddings, self.vectors = embeddings, items.vectors
+        rows = newest_told(sequences, train_end)
+        self.mean = np.zeros(embeddings.shape[1], dtype=np.float32)
+        if len(rows):
+            self.mean += np.asarray(embeddings[rows], dtype=np.float32).mean(0)
+
+    def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
+        """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
+        rows = told_rows(sequences, ends, users)
+        history = np.zeros((len(rows), len(self.mean)), dtype=np.float32)
+        history[rows >= 0] = self.embeddings[rows[rows >= 0]] - self.mean
+        cosine = torch.from_numpy(_unit(history)) @ self.vectors.T
+        return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Each row with length one; a zero row stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

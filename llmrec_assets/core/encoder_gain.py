@@ -18,6 +18,7 @@ from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
 
 CUT = 10
 _MOST_USERS, _MOST_SCORES = 2000, 1 << 26
+_RECENT = 10  # newest items of a history that text_scorer reads
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,25 @@ def sampled(targets: np.ndarray, n_items: int, seed: int) -> np.ndarray:
     kept = np.full(len(targets), -1, dtype=np.int64)
     kept[users] = targets[users]
     return kept
+
+
+def few_histories(
+    catalogue: Catalogue, sequences: Sequences, targets: np.ndarray, most_items: int, seed: int
+) -> tuple[Catalogue, np.ndarray]:
+    """(the catalogue with texts of few items alone, the targets of users who need no others).
+
+    For judging an encoder often, where every text that is encoded costs.
+    """
+    users = np.random.default_rng(seed).permutation(np.flatnonzero(targets >= 0))
+    needed, kept = np.zeros(catalogue.n_items + 1, bool), np.full(len(targets), -1, np.int64)
+    for user in users:
+        end = targets[user]
+        needed[sequences.items[max(sequences.offsets[user], end - _RECENT) : end + 1]] = True
+        kept[user] = end
+        if needed.sum() >= most_items:
+            break
+    rows = np.where(needed, catalogue.text_rows, -1).astype(np.int32)
+    return replace(catalogue, text_rows=rows), kept
 
 
 def text_scorer(
@@ -68,23 +88,28 @@ def blend_gain(
     catalogue: Catalogue,
     sequences: Sequences,
     train_end: np.ndarray,
+    learnt_on: np.ndarray,
     targets: np.ndarray,
     frozen: np.ndarray,
     tuned: np.ndarray,
 ) -> Gain:
     """What it adds beside counting and words, which need no training and so tell it quickly.
 
-    The powers of each side are learnt on one half of the targets, the gain is of the other half.
+    The powers of each side are learnt on the targets `learnt_on`, the gain is of the others.
     """
-    users = np.flatnonzero(targets >= 0)
-    halves = [np.full(len(targets), -1, dtype=np.int64) for _ in range(2)]
-    for half, chosen in zip(halves, (users[::2], users[1::2]), strict=True):
-        half[chosen] = targets[chosen]
     found = []
     for own in (frozen, tuned):
         experts = make_experts(None, sequences, replace(catalogue, embeddings=own), train_end)
-        found.append(_gains(_blended(experts, sequences, halves[0]), sequences, halves[1]))
+        found.append(_gains(_blended(experts, sequences, learnt_on), sequences, targets))
     return _gain(found)
+
+
+def halves(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The targets (int64 [U], -1 = none) of every other user, and those of the others."""
+    users = np.flatnonzero(targets >= 0)
+    one, two = (np.full(len(targets), -1, dtype=np.int64) for _ in range(2))
+    one[users[::2]], two[users[1::2]] = targets[users[::2]], targets[users[1::2]]
+    return one, two
 
 
 def _blended(experts: Experts, sequences: Sequences, targets: np.ndarray) -> Recommender:

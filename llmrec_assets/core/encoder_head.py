@@ -1,8 +1,9 @@
-"""A linear map of the vectors of a frozen text encoder, and what it is tuned by.
+"""A linear map of the vectors of a frozen text encoder, what it is tuned by, and how it is named.
 
 NumPy only, so that vectors are mapped where nothing is trained.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,28 @@ import numpy as np
 from llmrec_assets.core.sequences import Sequences
 
 _BLOCK = 8192  # vectors mapped at a time
-MARK = "+head-"  # in the name of an encoder: what comes before is that of the frozen one
+_TUNED = re.compile(r"\+(head|lora|full)-[0-9a-f]{8}$")
+
+
+def tuned_name(base: str, kind: str, digest: str) -> str:
+    """The name of an encoder that was tuned in a way: what comes before is the frozen one's."""
+    return f"{base}+{kind}-{digest[:8]}"
 
 
 def base_of(encoder: str) -> str:
     """The name of the frozen encoder."""
-    return encoder.split(MARK)[0]
+    return _TUNED.sub("", encoder)
+
+
+def kind_of(encoder: str) -> str | None:
+    """How it was tuned: head, lora or full; None for a frozen one."""
+    found = _TUNED.search(encoder)
+    return found[1] if found else None
+
+
+def is_fine_tuned(encoder: str) -> bool:
+    """Whether it is a model of its own, and not a map of the frozen one's vectors."""
+    return kind_of(encoder) in ("lora", "full")
 
 
 @dataclass(frozen=True)

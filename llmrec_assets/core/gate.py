@@ -1,50 +1,84 @@
-"""Which model serves: the challenger, the champion, or the best baseline."""
+"""Which model serves: the challenger, the champion, or the best baseline.
 
-from dataclasses import dataclass
+A model serves only above every baseline. Without a champion that is above them too, that alone
+decides. Else the challenger is compared with the champion by their evaluation fits, on the same
+held-out events, and takes over if it passes every test of `gate_evidence`. More data keeps the
+champion.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from llmrec_assets.core.gate_evidence import Comparison, Evidence, Outcome, Thresholds, compare
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All that a decision depends on. Scores are of one metric on the same held-out events."""
+
+    baselines: Mapping[str, float]  # name → score, at least one
+    challenger: tuple[str, float] | None = None  # (version, score), None: nothing was trained
+    champion: tuple[str, float] | None = None  # None: there is none that can be compared
+    comparison: Comparison | None = None  # of the two
+    serving: str | None = None  # the version that serves now
+    held: str = ""  # why `serving` goes on whatever the scores
 
 
 @dataclass(frozen=True)
 class Decision:
     """Who serves and why. `kind` says whether it is a trained model or a baseline."""
 
-    outcome: Literal["promoted", "kept", "baseline"]
+    outcome: Outcome
     served: str
     kind: Literal["model", "baseline"]
     reason: str
+    tests: tuple[Evidence, ...] = ()
 
 
-def decide(
-    baselines: dict[str, float],
-    challenger: tuple[str, float] | None,
-    champion: tuple[str, float] | None,
-) -> Decision:
-    """Compare scores of one metric on the same held-out events; more is better.
+def decide(contest: Contest, thresholds: Thresholds) -> Decision:
+    """Who serves from now on; among equal baselines the later one does.
 
-    A model must beat every baseline to serve. Between champion and challenger the challenger wins
-    a tie: it knows newer events. Among equal baselines the later of `baselines` wins.
-
-    Args:
-        baselines: name → score; at least one.
-        challenger: (version, score), None when nothing could be trained.
-        champion: (version, score) of its evaluation fit, None when there is none.
+    Raises:
+        ValueError: challenger and champion are given without their comparison.
     """
-    best = max(baselines, key=lambda name: (baselines[name], list(baselines).index(name)))
-    floor = baselines[best]
-    beaten = f"the best baseline, {best}, has {floor:.4f}"
-    fit = [model for model in (champion, challenger) if model and model[1] > floor]
-    if not fit:
-        seen = ", ".join(
-            f"{role} {model[0]} has {model[1]:.4f}"
-            for role, model in (("challenger", challenger), ("champion", champion))
-            if model
-        )
-        return Decision("baseline", best, "baseline", f"{seen or 'no model was trained'}; {beaten}")
-    winner = max(fit, key=lambda model: (model[1], model is challenger))
-    if winner is challenger:
-        against = f"; champion {champion[0]} has {champion[1]:.4f}" if champion else ""
-        return Decision(
-            "promoted", winner[0], "model", f"{winner[0]} has {winner[1]:.4f}; {beaten}{against}"
-        )
-    lost = f"; challenger {challenger[0]} has {challenger[1]:.4f}" if challenger else ""
-    return Decision("kept", winner[0], "model", f"{winner[0]} has {winner[1]:.4f}; {beaten}{lost}")
+    if contest.held and contest.serving:
+        return Decision("kept", contest.serving, "model", contest.held)
+    best = max(
+        contest.baselines, key=lambda n: (contest.baselines[n], [*contest.baselines].index(n))
+    )
+    floor, challenger = contest.baselines[best], contest.challenger
+    tests = tuple(_above_baselines(contest, floor))
+    scores = _scores(contest, best)
+    incumbent = Decision("baseline", best, "baseline", scores, tests)
+    if contest.champion and contest.champion[1] > floor:
+        incumbent = Decision("kept", contest.champion[0], "model", scores, tests)
+    if challenger is None or challenger[1] <= floor:
+        return incumbent
+    if incumbent.kind == "model":
+        if contest.comparison is None:
+            raise ValueError(f"{challenger[0]} and {incumbent.served} were not compared")
+        further = tuple(compare(contest.comparison, thresholds))
+        tests += further
+        failed = next((test for test in further if not test.passed), None)
+        if failed:
+            reason = f"{failed.rule}; {scores}"
+            return replace(incumbent, outcome=failed.otherwise, reason=reason, tests=tests)
+    if thresholds.approval and challenger[0] != contest.serving:
+        reason = f"{challenger[0]} takes over when a person approves; {scores}"
+        return replace(incumbent, outcome="awaiting_approval", reason=reason, tests=tests)
+    return Decision("promoted", challenger[0], "model", scores, tests)
+
+
+def _above_baselines(contest: Contest, floor: float) -> Iterator[Evidence]:
+    for role, model in (("challenger", contest.challenger), ("champion", contest.champion)):
+        if model:
+            rule = f"{role} {model[0]} is not above the best baseline"
+            yield Evidence(f"{role}_above_baselines", model[1], floor, model[1] > floor, rule)
+
+
+def _scores(contest: Contest, best: str) -> str:
+    models = (("challenger", contest.challenger), ("champion", contest.champion))
+    seen = [f"{role} {model[0]} has {model[1]:.4f}" for role, model in models if model]
+    floor = f"the best baseline, {best}, has {contest.baselines[best]:.4f}"
+    return "; ".join([*(seen or ["no model was trained"]), floor])

@@ -27,6 +27,11 @@ class ItemClock:
         self.keys = items[order] * (self.n + 1) + self.before
         self.first = np.searchsorted(items[order], np.arange(n_items + 2))
 
+    @property
+    def counts(self) -> np.ndarray:
+        """Events of each item, int64 [V+1]."""
+        return np.diff(self.first)
+
     def at(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
         """What was known of `items` (codes [n]) at `times` (int64 [n]): float32 [n, len(NAMES)].
 

@@ -41,11 +41,13 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Judgement:
-    """Three tables, each with the columns protocol, scorer and role first."""
+    """Four tables, each with the columns protocol, scorer and role first."""
 
     rows: pd.DataFrame  # metric, score, users
     slices: pd.DataFrame  # dimension, slice, position, masked NDCG@10 and Recall@10, users
     intervals: pd.DataFrame  # metric, difference (challenger less scorer), lower, upper, …, users
+    # The same of masked NDCG@10 against the champion: slice, its score, difference, …, users.
+    guarded: pd.DataFrame
 
     @classmethod
     def joined(cls, parts: Sequence["Judgement"], rows: Sequence[pd.DataFrame] = ()) -> "Judgement":
@@ -54,6 +56,7 @@ class Judgement:
             pd.concat([part.rows for part in parts] + list(rows), ignore_index=True),
             pd.concat([part.slices for part in parts], ignore_index=True),
             pd.concat([part.intervals for part in parts], ignore_index=True),
+            pd.concat([part.guarded for part in parts], ignore_index=True),
         )
 
 
@@ -78,10 +81,12 @@ def judge(
         gains.append(_gains(evaluation))
         sliced.append(_labelled(slices.slice_means(cuts, gains[-1]), protocol, name, role))
     columns = [*WHO, "metric", "score", "users"]
+    named = [(name, role) for name, role, _ in scorers]
     return Judgement(
         pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int}),
         pd.concat(sliced, ignore_index=True),
-        _intervals(protocol, [(name, role) for name, role, _ in scorers], gains),
+        _intervals(protocol, named, gains),
+        _guarded(protocol, named, gains, slices.guarded(cuts)),
     )
 
 
@@ -125,6 +130,29 @@ def _intervals(
     columns = ["difference", "lower", "upper", "resamples", "users"]
     kinds = dict.fromkeys(columns[:3], float) | dict.fromkeys(columns[3:], int)
     return pd.DataFrame(rows, columns=[*WHO, "metric", *columns]).astype(kinds)
+
+
+def _guarded(
+    protocol: str,
+    named: Sequence[tuple[str, str]],
+    gains: Sequence[pd.DataFrame],
+    masks: dict[str, np.ndarray],
+) -> pd.DataFrame:
+    """Intervals of the challenger's gains less the champion's in each of the slices."""
+    of_role = {role: (name, gain) for (name, role), gain in zip(named, gains, strict=True)}
+    rows = []
+    if "challenger" in of_role and "champion" in of_role:
+        (_, own), (champion, other) = of_role["challenger"], of_role["champion"]
+        metric = f"masked_ndcg_at_{CUT}"
+        own, other = own[metric].to_numpy(), other[metric].to_numpy()
+        for name, mask in masks.items():
+            interval = mean_intervals((own - other)[mask, None])[0]
+            row = (protocol, champion, "champion", name, other[mask].mean(), *interval)
+            rows.append((*row, RESAMPLES, mask.sum()))
+    numbers = ["score", "difference", "lower", "upper"]
+    counts = ["resamples", "users"]
+    kinds = dict.fromkeys(numbers, float) | dict.fromkeys(counts, int)
+    return pd.DataFrame(rows, columns=[*WHO, "slice", *numbers, *counts]).astype(kinds)
 
 
 def _labelled(frame: pd.DataFrame, protocol: str, name: str, role: str) -> pd.DataFrame:

@@ -1,4 +1,7 @@
-"""Every user's list: the best items, perhaps some drawn at random, and never an empty one."""
+"""Every user's list: the best items, perhaps some drawn at random, and never an empty one.
+
+Items that a user wants no more of are never shown to that user, unless they are all there is.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,8 +12,8 @@ import torch
 
 from llmrec_assets.core import exploration
 from llmrec_assets.core.blocks import rows_of
-from llmrec_assets.core.ranking import Scorer, best, exclude_seen
-from llmrec_assets.core.sequences import Sequences
+from llmrec_assets.core.ranking import NEVER, Scorer, best, exclude_seen
+from llmrec_assets.core.sequences import Sequences, flat_rows
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,30 @@ class ListSettings:
     exclude_seen: bool
     exploration: float  # share of a list's slots
     seed: int
+    temperature: float = 1.0  # of the draw: above 1 it is more even
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Items that are not shown to a user (CSR)."""
+
+    offsets: np.ndarray  # int64 [U+1], user u does without items offsets[u]..offsets[u+1]
+    items: np.ndarray  # int64 [N], codes in order
+
+    @classmethod
+    def of(cls, n_users: int, users: np.ndarray, items: np.ndarray) -> "Hidden":
+        """Pairs of user (0..n_users-1) and item codes in any order, int64 [N] each."""
+        order = np.lexsort((items, users))
+        return cls(np.searchsorted(users[order], np.arange(n_users + 1)), items[order])
+
+    def of_user(self, user: int) -> np.ndarray:
+        """The codes of one user's hidden items."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    def exclude(self, logits: torch.Tensor, users: np.ndarray) -> None:
+        """Set the scores (float [B, V+1]) of the hidden items of `users` to -inf, in place."""
+        positions, rows = flat_rows(self.offsets[users], self.offsets[users + 1])
+        logits[torch.from_numpy(rows), torch.from_numpy(self.items[positions])] = NEVER
 
 
 @dataclass(frozen=True)
@@ -37,14 +64,32 @@ class Lists:
     repeated: np.ndarray  # bool [n], shown although seen: the user has seen every item
 
 
-def list_id(user_id: str, model_version: str, data: str, settings: ListSettings) -> str:
-    """The same for the same user, model, fingerprint of the data and settings; 24 hex digits."""
-    parts = [user_id, model_version, data, *vars(settings).values()]
+def list_id(
+    user_id: str,
+    model_version: str,
+    data: str,
+    settings: ListSettings,
+    hidden: Sequence[str] = (),
+) -> str:
+    """The same for the same user, model, data, settings and hidden items; 24 hex digits.
+
+    Args:
+        user_id: whose list.
+        model_version: who ranks.
+        data: fingerprint of what is ranked by.
+        settings: of all lists.
+        hidden: ids of the items that the user wants no more of, in order.
+    """
+    parts = [user_id, model_version, data, *vars(settings).values(), *hidden]
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:24]
 
 
 def make_lists(
-    scorer: Scorer, sequences: Sequences, list_ids: Sequence[str], settings: ListSettings
+    scorer: Scorer,
+    sequences: Sequences,
+    list_ids: Sequence[str],
+    settings: ListSettings,
+    hidden: Hidden | None = None,
 ) -> Iterator[Lists]:
     """Lists for the step after all events, for every user, in blocks that fit in memory.
 
@@ -53,7 +98,9 @@ def make_lists(
         sequences: all events.
         list_ids: of each user, in the order of their codes; randomised slots depend on them.
         settings: length, filter and exploration.
+        hidden: items that are not shown to a user; none when not given.
     """
+    hidden = hidden or Hidden(np.zeros(sequences.n_users + 1, np.int64), np.zeros(0, np.int64))
     start = 0
     while start < sequences.n_users:
         probe = np.arange(start, min(start + 64, sequences.n_users))
@@ -62,7 +109,8 @@ def make_lists(
         users = np.arange(start, min(start + room, sequences.n_users))
         if len(users) > len(probe):
             logits = scorer.logits(sequences, sequences.offsets[users + 1], users)
-        yield _block(logits, sequences, users, [list_ids[u] for u in users.tolist()], settings)
+        ids = [list_ids[u] for u in users.tolist()]
+        yield _block(logits, sequences, users, ids, settings, hidden)
         start = int(users[-1]) + 1
 
 
@@ -72,12 +120,15 @@ def _block(
     users: np.ndarray,
     list_ids: list[str],
     settings: ListSettings,
+    hidden: Hidden,
 ) -> Lists:
     everything, probabilities = logits.clone(), logits.softmax(1)
     if settings.exclude_seen:
         exclude_seen(logits, sequences, sequences.offsets[users + 1], users)
+    hidden.exclude(logits, users)
     exhausted = logits[:, 1:].isneginf().all(1)
-    logits[exhausted] = everything[exhausted]
+    if exhausted.any():
+        logits[exhausted] = _refilled(everything[exhausted], users[exhausted.numpy()], hidden)
     codes = best(logits, settings.top_k).numpy()
     propensities = np.ones(codes.shape)
     explored = np.zeros(codes.shape, dtype=bool)
@@ -87,7 +138,7 @@ def _block(
         for row, key in enumerate(list_ids):
             _explore(
                 (settings.seed, key), probabilities[row].numpy(), candidates[row], slots,
-                codes[row], propensities[row], explored[row],
+                settings.temperature, codes[row], propensities[row], explored[row],
             )  # fmt: skip
     chosen = torch.from_numpy(codes)
     filled = codes > 0
@@ -104,11 +155,24 @@ def _block(
     )
 
 
+def _refilled(logits: torch.Tensor, users: np.ndarray, hidden: Hidden) -> torch.Tensor:
+    """Scores of all items for users without a candidate: hidden ones only if nothing else is left.
+
+    `logits` [B, V+1] are of all items; `users` [B].
+    """
+    shown = logits.clone()
+    hidden.exclude(shown, users)
+    nothing = shown[:, 1:].isneginf().all(1)
+    shown[nothing] = logits[nothing]
+    return shown
+
+
 def _explore(
     key: tuple[object, ...],
     probabilities: np.ndarray,
     candidates: np.ndarray,
     slots: int,
+    temperature: float,
     codes: np.ndarray,
     propensities: np.ndarray,
     explored: np.ndarray,
@@ -117,7 +181,9 @@ def _explore(
     kept = len(codes) - slots
     candidates = candidates.copy()
     candidates[codes[:kept]] = False
-    drawn, chances = exploration.draw(probabilities, np.flatnonzero(candidates), slots, key)
+    drawn, chances = exploration.draw(
+        probabilities, np.flatnonzero(candidates), slots, key, temperature
+    )
     codes[kept:] = 0
     codes[kept : kept + len(drawn)] = drawn
     propensities[kept : kept + len(drawn)] = chances

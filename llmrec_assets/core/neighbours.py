@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from llmrec_assets.core.baselines import padded
+from llmrec_assets.core.baselines import without_padding
 from llmrec_assets.core.sequences import Sequences, flat_rows, recent_items
 
 FLOOR = 1e-3  # similarity of items that never met, so that its logarithm exists
@@ -34,13 +34,13 @@ class ItemNeighbours:
         self.n_items, self.recent, self.decay = n_items, recent, decay
         ties = _ties(sequences, n_items, train_end, steps, closeness)
         size = sp.diags_array((np.asarray(ties.sum(1)).ravel() + shrink) ** -0.5)
-        self.similarity = sp.csr_array(size @ ties @ size)
+        self.similarity = sp.csr_array(size @ ties @ size, dtype=np.float32)
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history."""
         asked = recent_items(sequences, ends, users, self.n_items, self.recent, self.decay)
-        near = sp.csr_array(asked @ self.similarity).toarray()[:, 1:]
-        return padded(torch.from_numpy(near).float().add_(FLOOR).log_())
+        near = sp.csr_array(asked.astype(np.float32) @ self.similarity).toarray()
+        return without_padding(torch.from_numpy(near).add_(FLOOR).log_())
 
 
 def _ties(

@@ -70,18 +70,41 @@ def evaluate(
             continue
         ends = targets[chosen]
         logits = scorer.logits(sequences, ends, chosen)
-        items = torch.from_numpy(sequences.items[ends].astype(np.int64))
-        unmasked.append(ranks(logits, items))
-        own = logits.gather(1, items[:, None])
+        items = sequences.items[ends].astype(np.int64)
+        unmasked.append(ranks(logits, torch.from_numpy(items)))
+        masked.append(_without_seen(unmasked[-1], logits, items, sequences, ends, chosen))
         exclude_seen(logits, sequences, ends, chosen)
         shown.append(best(logits, max(CUTS)).numpy())
-        masked.append(ranks(logits.scatter_(1, items[:, None], own), items))
     return Evaluation(
         users=users,
         targets=sequences.items[targets[users]].astype(np.int64),
         masked_ranks=Ranks.joined(masked),
         ranks=Ranks.joined(unmasked),
         shown=np.concatenate(shown),
+    )
+
+
+def _without_seen(
+    ranks: Ranks,
+    logits: torch.Tensor,
+    items: np.ndarray,
+    sequences: Sequences,
+    ends: np.ndarray,
+    users: np.ndarray,
+) -> Ranks:
+    """The same ranks were the items of each history, but the target, no candidates."""
+    positions, rows = flat_rows(sequences.starts[users], ends)
+    width = logits.shape[1]
+    pairs = np.unique(rows * width + sequences.items[positions])
+    rows, seen = pairs // width, pairs % width
+    rows, seen = rows[seen != items[rows]], seen[seen != items[rows]]
+    theirs, own = logits[rows, seen].numpy(), logits[rows, items[rows]].numpy()
+    # What is no candidate stays tied with a target that is none.
+    better, no_worse = theirs > own, (theirs >= own) & (own > NEVER)
+    n = len(items)
+    return Ranks(
+        ranks.first - np.bincount(rows[better], minlength=n),
+        ranks.last - np.bincount(rows[no_worse], minlength=n),
     )
 
 
@@ -133,11 +156,12 @@ def best(scores: torch.Tensor, k: int) -> torch.Tensor:
         int64 [B, k], 0 where fewer than k scores are above -inf.
     """
     depth = min(k, scores.shape[1])
-    found, codes = scores.topk(depth, 1)
+    found, codes = scores.topk(min(k + 1, scores.shape[1]), 1)
     # topk chooses as it likes among items that tie for the last places.
-    crowded = (scores >= found[:, -1:]).sum(1, dtype=torch.int32) > depth
+    crowded = (found[:, depth:] == found[:, depth - 1 : depth]).any(1)
+    codes = codes[:, :depth]
     if crowded.any():
-        codes[crowded] = _leftmost(scores[crowded], found[crowded, -1:], depth)
+        codes[crowded] = _leftmost(scores[crowded], found[crowded, depth - 1 : depth], depth)
     codes = codes.sort(dim=1).values
     found, order = scores.gather(1, codes).sort(dim=1, descending=True, stable=True)
     codes = codes.gather(1, order).masked_fill(found == NEVER, 0)

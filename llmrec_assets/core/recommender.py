@@ -15,7 +15,7 @@ from llmrec_assets.core.baselines import DecayedMarkov
 from llmrec_assets.core.blend import fit_powers, log_probabilities
 from llmrec_assets.core.blocks import parts_of
 from llmrec_assets.core.candidates import Candidates, feature_names, find_candidates
-from llmrec_assets.core.content import TextSimilarity, WordSimilarity
+from llmrec_assets.core.content import HistorySimilarity, TextSimilarity, WordSimilarity
 from llmrec_assets.core.item_clock import ItemClock
 from llmrec_assets.core.neighbours import ItemNeighbours
 from llmrec_assets.core.networks.model import NextItemModel
@@ -23,6 +23,8 @@ from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.reranker import Examples, Reranker, fit_reranker, log_total
 from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+
+HISTORIES = "histories"  # the name of the expert that reads texts of whole histories
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ def make_experts(
     sequences: Sequences,
     catalogue: Catalogue,
     train_end: np.ndarray,
+    histories: bool = False,
 ) -> Experts:
-    """The network, and all that counts or compares, from the events before `train_end`."""
+    """The network, and all that counts or compares, from the events before `train_end`.
+
+    With `histories` their expert is there also where no history was told; it then has no opinion.
+    """
     n_items = catalogue.n_items
     positions, _ = flat_rows(sequences.starts, train_end)
     trained = np.bincount(sequences.items[positions], minlength=n_items + 1) > 0
@@ -61,7 +67,9 @@ def make_experts(
     if len(catalogue.words):
         prior["words"] = WordSimilarity(catalogue, trained)
     if len(catalogue.embeddings):
-        prior["texts"] = TextSimilarity(catalogue, trained)
+        prior["texts"] = texts = TextSimilarity(catalogue, trained)
+        if histories or len(sequences.history_rows):
+            prior[HISTORIES] = HistorySimilarity(sequences, catalogue.embeddings, train_end, texts)
     further: dict[str, Scorer] = {"last_item": DecayedMarkov(*span, steps=1, shrink=5.0)}
     return Experts(prior, further, ItemClock(*span))
 

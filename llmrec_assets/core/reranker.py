@@ -79,7 +79,7 @@ class Examples:
     @classmethod
     def of(cls, blocks: Iterator[tuple[Candidates, torch.Tensor]]) -> "Examples":
         """From blocks of candidates with each user's target code (int64 [B])."""
-        features, lengths, targets, before = [torch.zeros(0)], [], [], 0
+        features, lengths, targets, before = [], [], [], 0
         for candidates, items in blocks:
             hit = candidates.codes == items[candidates.rows]
             kept = torch.isin(candidates.rows, candidates.rows[hit])
@@ -89,7 +89,7 @@ class Examples:
             targets.append(hit[kept].nonzero()[:, 0].numpy() + before)
             before += len(rows)
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        return cls(torch.cat(features[1:]), offsets, np.concatenate(targets))
+        return cls(_joined(features), offsets, np.concatenate(targets))
 
     def __len__(self) -> int:
         """U."""
@@ -103,6 +103,15 @@ class Examples:
         rows = np.arange(len(owners)) + (first - before)[owners]
         targets = self.targets[users] - first + before
         return self.features[rows], torch.from_numpy(owners), torch.from_numpy(targets)
+
+
+def _joined(blocks: list[torch.Tensor]) -> torch.Tensor:
+    """The blocks one after the other; each is freed when copied, so that few are held twice."""
+    joined = torch.empty(sum(map(len, blocks)), *blocks[0].shape[1:])
+    while blocks:
+        last = blocks.pop()
+        joined[sum(map(len, blocks)) :][: len(last)] = last
+    return joined
 
 
 def fit_reranker(examples: Examples, seed: int) -> Reranker | None:

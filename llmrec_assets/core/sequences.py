@@ -30,6 +30,9 @@ class Sequences:
     positive: np.ndarray  # bool [N], may be a target (a dislike is history only)
     weights: np.ndarray  # float32 [N], how much a step counts as a target; 1 is usual
     relative: bool = False  # times are steps of each user's own, not to be compared between users
+    # int32 [N], row of the text embedding of the history up to and with the step, -1 = none; or
+    # empty: no history was told
+    history_rows: np.ndarray = field(default_factory=_none)
 
     @property
     def n_users(self) -> int:
@@ -88,6 +91,34 @@ def flat_rows(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndar
     spans = np.repeat(np.arange(len(starts)), lengths)
     before = np.cumsum(lengths) - lengths
     return np.arange(len(spans)) + (starts - before)[spans], spans
+
+
+def told_rows(sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """Row of the embedding of each history's text, int64 [B], -1 where it was not told.
+
+    Args:
+        sequences: the events.
+        ends: int64 [B], absolute position after each history's last event.
+        users: int64 [B], whose histories they are.
+    """
+    rows = np.full(len(ends), -1, dtype=np.int64)
+    if len(sequences.history_rows):
+        known = ends > sequences.starts[users]
+        rows[known] = sequences.history_rows[ends[known] - 1]
+    return rows
+
+
+def newest_told(sequences: Sequences, ends: np.ndarray) -> np.ndarray:
+    """Row of the embedding of each user's newest text that ends at or before `ends` (int64 [U]).
+
+    Users without such a text are left out.
+    """
+    told = np.flatnonzero(sequences.history_rows >= 0)
+    owners = np.searchsorted(sequences.offsets, told, side="right") - 1
+    within = told < ends[owners]
+    told, owners = told[within], owners[within]
+    newest = np.append(owners[1:] != owners[:-1], True)[: len(told)]
+    return sequences.history_rows[told[newest]]
 
 
 def recent_items(

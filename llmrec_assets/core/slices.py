@@ -15,6 +15,7 @@ SHORTEST = [1, 2, 5, 10, 20, 50]  # history in each of the slices below
 LENGTHS = ["1", "2 to 4", "5 to 9", "10 to 19", "20 to 49", "50 or more"]
 CLASSES = ["head", "middle", "tail", "cold"]
 EDGE_SHARE = 0.2  # of the training events, that head and tail each hold
+NEW_USERS = LENGTHS[:2]  # fewer than five events before the target
 COLUMNS = ["dimension", "slice", "position"]
 
 
@@ -89,6 +90,21 @@ def slice_means(dimensions: pd.DataFrame, gains: pd.DataFrame) -> pd.DataFrame:
         labels = column.cat.categories[means.index].astype(str)
         parts.append(means.assign(slice=labels, position=means.index))
     return pd.concat(parts, ignore_index=True)[[*COLUMNS, *gains.columns, "users"]]
+
+
+def guarded(dimensions: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The slices in which a challenger must not lose, by name, each as bool [n].
+
+    New users, cold items and each behaviour, where there is any of it.
+    """
+    masks = {
+        "new_users": dimensions["history_length"].isin(NEW_USERS).to_numpy(),
+        "cold_items": (dimensions["target_popularity"] == "cold").to_numpy(),
+    }
+    behaviors = dimensions["target_behavior"]
+    for name in behaviors.cat.categories:
+        masks[f"behavior {name}"] = (behaviors == name).to_numpy()
+    return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 def _named(codes: np.ndarray, names: Sequence[str]) -> pd.Series:

@@ -112,8 +112,10 @@ def _fresh_model(
     sequences: Sequences, catalogue: Catalogue, config: ModelConfig, ends: np.ndarray
 ) -> NextItemModel:
     """An untrained model that knows the training period's item counts and text basis."""
-    model = NextItemModel(config, catalogue, sequences.n_numeric)
     positions, _ = flat_rows(sequences.starts, ends)
+    # Last features that are always 0, as `recommended` without feedback, take no part at all.
+    said = np.flatnonzero((sequences.numeric[positions] != 0).any(0))
+    model = NextItemModel(config, catalogue, int(said.max(initial=-1)) + 1)
     for column, counts in (
         (sequences.items, model.counts),
         (sequences.behaviors, model.behavior_counts),

@@ -1,5 +1,6 @@
 """The embedded demo: a generated shop in a root of its own, and simulated answers to its lists."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from llmrec_assets.datasets.shop import Shop
 from llmrec_assets.layout import Layout
 
 GENERATED = ("shop-events.csv", "shop-items.csv")
+EXPLORATION = ("LLMREC_EXPLORATION", "0.1")  # unlike on real data, nobody minds
 RETURNED = ("simulated-feedback-", "returned-feedback-")
 
 
@@ -17,7 +19,7 @@ class ForeignFiles(Exception):
 
 
 def prepare(layout: Layout, seed: int) -> Shop:
-    """Write the shop's files into the landing zone of a demo root.
+    """Write the shop's files into the landing zone of a demo root, and let its lists explore.
 
     Raises:
         ForeignFiles: somebody else's files are there: responses are never simulated for them.
@@ -35,6 +37,7 @@ def prepare(layout: Layout, seed: int) -> Shop:
             " the demo simulates feedback, so it takes only its own shop. Move them to a data root"
             " of yours and run: llmrec run"
         )
+    os.environ.setdefault(*EXPLORATION)
     generated = shop.generate(seed)
     mark = layout.demo_seed
     if mark.is_file() and mark.read_text() != str(seed):

@@ -1,9 +1,9 @@
 """A simulator of users: how they would answer the lists they are shown.
 
 Nobody is behind these responses. They close the circle of the demo, and stand where the feedback
-of a real service would land. The user looks at rank r with probability `examination(r)` and clicks
-what was looked at with the affinity that a hidden truth gives; a share of clicks is bought or
-liked, and a few items that were looked at and not clicked are marked not interested.
+of a real service would land: impressions, clicks with the seconds that users stay, carts,
+purchases, ratings, likes, dislikes and "not interested". What is chosen, `choices` says; here the
+choices become rows with ids and times, and a file.
 """
 
 from collections.abc import Iterable
@@ -15,15 +15,15 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from llmrec_assets.datasets.choices import DRAWS, choose
 from llmrec_assets.datasets.landing import replace_text
 
-BUY_SHARE, LIKE_SHARE = 0.25, 0.12  # of the clicks
-DISLIKE_SHARE = 0.02  # of what was looked at and not clicked, at an affinity of 0
 COLUMNS = [
-    "feedback_id", "list_id", "user_id", "item_id", "rank", "timestamp", "response",
+    "feedback_id", "list_id", "user_id", "item_id", "rank", "timestamp", "response", "value",
 ]  # fmt: skip
 # Seconds after the list is shown: an impression a rank, then the answers from top to bottom.
-FIRST_ANSWER, ANSWER_EVERY, BUY_AFTER, LIKE_AFTER = 120, 90, 40, 70
+FIRST_ANSWER, ANSWER_EVERY = 120, 90
+AFTER = {"cart": 20, "buy": 40, "dwell": 50, "like": 60, "dislike": 60, "rate": 80}
 
 
 class Affinity(Protocol):
@@ -34,11 +34,6 @@ class Affinity(Protocol):
     ) -> np.ndarray:
         """[N] the chance, 0 to 1, that each user clicks the item in the same place."""
         ...
-
-
-def examination(rank: np.ndarray) -> np.ndarray:
-    """[N] the chance that a user looks at each rank, counted from 1: 1, 0.87, ... 0.43 at 10."""
-    return 1.0 / (1.0 + 0.15 * (np.asarray(rank, dtype=float) - 1.0))
 
 
 def simulate_responses(
@@ -54,25 +49,32 @@ def simulate_responses(
         at: when every list is shown.
 
     Returns:
-        Columns `COLUMNS`, a row a response: impression, click, buy, like or not_interested. A
+        Columns `COLUMNS`, a row a response: impression, click, dwell, cart, buy, rate, like,
+        dislike or not_interested; `value` is the seconds of a dwell and the stars of a rating. A
         `feedback_id` names (list_id, item_id, response), so that sending it twice changes nothing.
     """
     shown = lists[["list_id", "user_id", "item_id", "rank"]].reset_index(drop=True)
     rank = shown["rank"].to_numpy(dtype=int)
     affinity = truth.affinity(shown["user_id"].to_numpy(), shown["item_id"].to_numpy(), at)
-    look, click, buy, other = _draws(seed, shown["list_id"], shown["item_id"])
-    looked = look < examination(rank)
-    clicked = looked & (click < affinity)
-    refused = looked & ~clicked & (other < DISLIKE_SHARE * (1.0 - affinity))
-    answered = FIRST_ANSWER + ANSWER_EVERY * rank
-    responses = (
-        ("impression", np.ones(len(shown), dtype=bool), rank),
-        ("click", clicked, answered),
-        ("buy", clicked & (buy < BUY_SHARE), answered + BUY_AFTER),
-        ("like", clicked & (other < LIKE_SHARE), answered + LIKE_AFTER),
-        ("not_interested", refused, answered),
-    )
-    rows = [_rows(shown[mask], name, delay[mask], at) for name, mask, delay in responses]
+    said = choose(rank, affinity, _draws(seed, shown["list_id"], shown["item_id"]))
+    responses = {
+        "impression": np.ones(len(shown), dtype=bool),
+        "click": said.clicked,
+        "cart": said.carted,
+        "buy": said.bought,
+        "dwell": ~np.isnan(said.seconds),
+        "like": said.liked,
+        "dislike": said.disliked,
+        "rate": ~np.isnan(said.rating),
+        "not_interested": said.refused,
+    }
+    values = {"dwell": said.seconds, "rate": said.rating}
+    rows = []
+    for name, mask in responses.items():
+        answered = rank if name == "impression" else FIRST_ANSWER + ANSWER_EVERY * rank
+        seconds = answered[mask] + AFTER.get(name, 0)
+        value = values.get(name, np.full(len(shown), np.nan))[mask]
+        rows.append(_rows(shown[mask].assign(value=value), name, seconds, at))
     order = ["timestamp", "list_id", "rank", "feedback_id"]
     return pd.concat(rows).sort_values(order, kind="stable", ignore_index=True)[COLUMNS]
 
@@ -104,12 +106,15 @@ def _rows(
 
 
 def _draws(seed: int, list_ids: Iterable[object], item_ids: Iterable[object]) -> np.ndarray:
-    """[4, N] uniform in [0, 1), read off a hash of the seed and the names."""
+    """[len(DRAWS), N] uniform in [0, 1), read off a hash of the seed and the names."""
     names = zip(list_ids, item_ids, strict=True)
-    digests = b"".join(_digest(seed, list_id, item_id) for list_id, item_id in names)
-    return np.frombuffer(digests, dtype="<u8").reshape(-1, 4).T / 2.0**64
+    size = 8 * len(DRAWS)
+    digests = b"".join(_digest(seed, list_id, item_id, size=size) for list_id, item_id in names)
+    # 53 bits, all that a float64 holds: the largest would else be rounded up to 1.
+    whole = np.frombuffer(digests, dtype="<u8").reshape(-1, len(DRAWS)).T >> np.uint64(11)
+    return whole / 2.0**53
 
 
-def _digest(*parts: object) -> bytes:
-    """32 bytes; a separator that no id contains keeps the parts apart."""
-    return blake2b("\x1f".join(map(str, parts)).encode(), digest_size=32).digest()
+def _digest(*parts: object, size: int = 32) -> bytes:
+    """`size` bytes; a separator that no id contains keeps the parts apart."""
+    return blake2b("\x1f".join(map(str, parts)).encode(), digest_size=size).digest()

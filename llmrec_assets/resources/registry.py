@@ -6,13 +6,13 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from llmrec_assets.resources import model_package
-from llmrec_assets.resources.model_package import ModelPackage
+from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.whole_file import make_once
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ class Registry(dg.ConfigurableResource):
         """Whether the version is registered."""
         return self._find(self._client(), version) is not None
 
+    def versions(self) -> list[str]:
+        """Our names of all versions, the newest first."""
+        found = self._client().search_model_versions(f"name = '{self.model}'", max_results=10_000)
+        return [v.tags[VERSION_TAG] for v in sorted(found, key=lambda v: -int(v.version))]
+
     def log_test_metrics(self, version: str, rows: "pd.DataFrame") -> None:
         """Log the version's own scores of `rows` (protocol, scorer, metric, score) to its run."""
         client = self._client()
@@ -94,6 +99,14 @@ class Registry(dg.ConfigurableResource):
             KeyError: there is no such version.
         """
         return model_package.load(self.folder(version))
+
+    def info(self, version: str) -> PackageInfo:
+        """What is known of one of our version names, without its weights.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        return model_package.load_info(self.folder(version))
 
     def folder(self, version: str) -> Path:
         """Where the files of one of our version names lie.
@@ -126,6 +139,23 @@ class Registry(dg.ConfigurableResource):
         number = str(self._known(client, version).version)
         client.set_registered_model_alias(self.model, CHAMPION, number)
         client.set_model_version_tag(self.model, number, "promoted_because", reason)
+
+    def record_decision(self, version: str, record: dict[str, Any]) -> None:
+        """Write a decision about `version` on it: tags, description, and JSON beside its run.
+
+        `record` holds at least decision_id, outcome and reason. Nothing happens where the version
+        is not registered, because nothing was trained.
+        """
+        client = self._client()
+        found = self._find(client, version)
+        if found is None:
+            return
+        number, outcome = str(found.version), str(record["outcome"])
+        for tag in ("decision_id", "outcome"):
+            client.set_model_version_tag(self.model, number, tag, str(record[tag]))
+        client.update_model_version(self.model, number, f"{outcome}: {record['reason']}")
+        file = f"decisions/{record['decision_id']}.json"
+        client.log_dict(str(found.run_id), record, file)
 
     def demote(self) -> None:
         """Take the champion's alias away: nothing is good enough to serve."""

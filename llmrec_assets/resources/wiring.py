@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llmrec_assets.core.encoding import EncoderUnavailable
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
@@ -10,21 +11,32 @@ from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.publisher import Publisher
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.settings import setting
+from llmrec_assets.settings import SettingError, setting
 
 
 def resources_of(layout: Layout) -> dict[str, Any]:
-    """Name → resource."""
+    """Name → resource.
+
+    Raises:
+        SettingError: the variables ask for an encoder that cannot be tuned as they ask.
+    """
+    encoder = TextEncoder(
+        model=setting("ENCODER", "multilingual"),
+        made=str(layout.encoders),
+        url=setting("ENCODER_URL", ""),
+        token_budget=setting("ENCODER_TOKEN_BUDGET", 0, minimum=0),
+        price_per_million=setting("ENCODER_PRICE", 0.0, minimum=0),
+    )
+    if (tuning := setting("TUNE_ENCODER", "head")) in ("lora", "full"):
+        try:
+            encoder.trainable(tuning)
+        except EncoderUnavailable as error:
+            raise SettingError(str(error)) from error
     return {
         "warehouse": Warehouse(path=str(layout.warehouse)),
         "landing": Landing(root=str(layout.root)),
         "arrays": Arrays(root=str(layout.arrays)),
-        "encoder": TextEncoder(
-            model=setting("ENCODER", "multilingual"),
-            url=setting("ENCODER_URL", ""),
-            token_budget=setting("ENCODER_TOKEN_BUDGET", 0, minimum=0),
-            price_per_million=setting("ENCODER_PRICE", 0.0, minimum=0),
-        ),
+        "encoder": encoder,
         "behavior_dictionary": BehaviorDictionary(path=str(layout.behaviors)),
         "registry": Registry(
             database=str(layout.mlflow_database), artifacts=str(layout.mlflow_artifacts)

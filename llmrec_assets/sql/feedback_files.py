@@ -3,53 +3,27 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
-from llmrec_assets.sql.landing_values import detect_time, typed_time
-from llmrec_assets.sql.s7_feedback import FEEDBACK, SCHEMA
-from llmrec_assets.sql.tables import Column, Table
+from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
+from llmrec_assets.sql.s7_tables import FEEDBACK, FILES, REJECTED_FEEDBACK
 
 REQUIRED = ("feedback_id", "user_id", "item_id", "timestamp", "response")
-OPTIONAL = ("list_id", "rank", "event_id")
+OPTIONAL = ("list_id", "rank", "event_id", "value")
 IDS = ("feedback_id", "user_id", "item_id", "list_id", "event_id")
-
-FILES = Table(
-    SCHEMA,
-    "files",
-    (
-        Column("content_hash", "varchar", "sha256 of the content."),
-        Column("name", "varchar", "Under which name it was found."),
-        Column("rows", "bigint", "Rows of the file: accepted + duplicates + rejected; 0 where"
-               " it cannot be read, which is a line of rejected_feedback."),
-        Column("accepted", "bigint", "Responses it added."),
-        Column("duplicates", "bigint", "Responses that were there already."),
-        Column("rejected", "bigint", "Rows that cannot be used."),
-        Column("ingested_at", "timestamp", "UTC."),
-    ),
-    primary_key=("content_hash",),
-)  # fmt: skip
-
-REJECTED_FEEDBACK = Table(
-    SCHEMA,
-    "rejected_feedback",
-    (
-        Column("file", "varchar", "Name of the file."),
-        Column("line", "bigint", "Line of the file; null where the whole file cannot be used."),
-        Column("reason", "varchar", "Why, and how to mend it."),
-        Column("row", "varchar", "The row.", private=True),
-    ),
-)
 
 RANK = "try_cast(rank as integer)"
 
 JUDGED = """
 create temp table judged as
 with typed as (
-    select *, lower(trim(response)) as answer, coalesce(problem, time_problem,
-        case when rank is not null and coalesce({rank}, 0) < 1
-            then 'rank is not a whole number from 1' end) as problem_found
-    from ({typed})
+    select typed.*, coalesce(names.behavior, lower(trim(response))) as answer,
+        coalesce(problem, time_problem, {value_problem},
+            case when rank is not null and coalesce({rank}, 0) < 1
+                then 'rank is not a whole number from 1' end) as problem_found
+    from ({typed}) as typed left join names on names.said = lower(trim(response))
 ), first as (
     select feedback_id, user_id, item_id, response as answer from {feedback}
     union all
@@ -72,7 +46,8 @@ insert into {FEEDBACK.full_name} by name
 select (select coalesce(max(seq), 0) from {FEEDBACK.full_name})
         + row_number() over (order by line) as seq,
     feedback_id, list_id, user_id, item_id, {RANK} as rank, time_utc as timestamp,
-    time_step as step, answer as response, event_id, $hash as file_hash
+    time_step as step, answer as response, {number("value")} as value, event_id,
+    $hash as file_hash
 from judged where reason is null and repeat_number = 1
     and feedback_id not in (select feedback_id from {FEEDBACK.full_name})
 """
@@ -84,16 +59,27 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         table.create(connection)
 
 
-def known_hashes(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Content hashes of the files that are done."""
-    rows = connection.execute(f"select content_hash from {FILES.full_name}").fetchall()
-    return {row[0] for row in rows}
+def known_files(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Content hash to name of the files that are done."""
+    rows = connection.execute(f"select content_hash, name from {FILES.full_name}").fetchall()
+    return dict(rows)
+
+
+def register_names(connection: duckdb.DuckDBPyConnection, names: dict[str, str]) -> None:
+    """Make the temporary table `names` (said, behavior): how services may call a behaviour."""
+    rows = pa.table({"said": list(names), "behavior": list(names.values())})
+    connection.register("dictionary", rows)
+    connection.execute("create or replace temp table names as from dictionary")
+    connection.unregister("dictionary")
 
 
 def ingest_file(
     connection: duckdb.DuckDBPyConnection, path: Path, content_hash: str
 ) -> dict[str, int]:
-    """Take in one file inside the open transaction; the counts of its rows, or that it is bad."""
+    """Take in one file inside the open transaction; the counts of its rows, or that it is bad.
+
+    Needs the table `names`.
+    """
     try:
         staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
     except BadFile as error:
@@ -101,7 +87,8 @@ def ingest_file(
         counts = _note(connection, path.name, content_hash, rows=0, accepted=0, rejected=0)
         return {**counts, "rejected_files": 1}
     typed = typed_time(staged.view, detect_time(connection, staged.view))
-    connection.execute(JUDGED.format(rank=RANK, typed=typed, feedback=FEEDBACK.full_name))
+    found = {"rank": RANK, "value_problem": number_problem("value"), "typed": typed}
+    connection.execute(JUDGED.format(**found, feedback=FEEDBACK.full_name))
     before = FEEDBACK.count(connection)
     connection.execute(ADD, {"hash": content_hash})
     bad = f"""select line, reason, "row" from {staged.rejects}

@@ -3,6 +3,10 @@
 A response may name its event before that event comes. Then it returns as a thin event of the same
 id, which stands in until a row of another file describes the event: that row takes its place, with
 a new ingestion sequence number. Whichever comes first, the event is there once and in full.
+
+Which list caused an event is often known only after the event came, when feedback names it. Such a
+row comes back as a duplicate that has `caused_by`; it fills a `caused_by` that is missing and
+changes nothing else. What the event's own row says wins, so the order of files does not matter.
 """
 
 import duckdb
@@ -20,8 +24,8 @@ from llmrec_assets.sql.s1_files import Arrival, Taken, last_seq
 from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RETURNED_FILE
 
 REQUIRED = ("user_id", "item_id", "timestamp", "behavior")
-OPTIONAL = ("event_id", "rating", "value", "session_id", "text", "context")
-IDS = ("user_id", "item_id", "event_id", "session_id")
+OPTIONAL = ("event_id", "rating", "value", "session_id", "text", "context", "caused_by")
+IDS = ("user_id", "item_id", "event_id", "session_id", "caused_by")
 # JSON separates values without doubt and tells null from ''. Times are typed, not spelled.
 CONTENT = """md5(to_json([user_id, item_id, epoch_us(timestamp)::varchar, step::varchar, behavior,
     rating::varchar, value::varchar, session_id, text, context])::varchar)"""
@@ -63,6 +67,14 @@ where not (here and good.line = earlier.line)
 """
 
 
+LEARN_CAUSES = f"""
+update {RAW_EVENTS.full_name} as r set caused_by = told.caused_by
+from (select event_id, arg_min(caused_by, line) as caused_by from typed join judged using (line)
+    where verdict = 'duplicate' and caused_by is not null group by event_id) as told
+where r.event_id = told.event_id and r.caused_by is null
+"""
+
+
 def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Taken:
     """Add the events of a file that are not there yet, or only as returned by feedback.
 
@@ -77,12 +89,15 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     _judge(connection, arrival)
     connection.execute(
         f"""insert or replace into {RAW_EVENTS.full_name} by name
-        select ? + row_number() over (order by line) as seq, t.* exclude (problem, content),
+        select ? + row_number() over (order by t.line) as seq, t.* exclude (problem, content)
+                replace (coalesce(t.caused_by, stand_in.caused_by) as caused_by),
             ?::varchar as file_hash, ?::timestamp as ingested_at
-        from typed t where problem is null and line not in (select line from judged)
-        order by line""",
+        from typed t left join {RAW_EVENTS.full_name} stand_in using (event_id)
+        where problem is null and t.line not in (select line from judged)
+        order by t.line""",
         [last_seq(connection, "events"), arrival.content_hash, arrival.at],
     )
+    connection.execute(LEARN_CAUSES)
     connection.execute(
         """create or replace temp table refused as
         select line, problem as reason from typed where problem is not null
@@ -106,7 +121,7 @@ def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
                 {json_problem("context")}) as problem,
             event_id, user_id, item_id, time_utc as timestamp, time_step as step,
             lower({stripped("behavior")}) as behavior, {number("rating")} as rating,
-            {number("value")} as value, session_id, text,
+            {number("value")} as value, session_id, text, caused_by,
             case when json_valid(context) then json(context)::varchar end as context
             from ({rows}))
         select * replace (coalesce(event_id, content) as event_id),

@@ -30,7 +30,7 @@ FILES = Table(
                " it cannot be read, which is a line of rejected_events."),
         Column("accepted", "bigint", "Rows that were new, or took the place of a returned event."),
         Column("duplicates", "bigint", "Rows that were there already with the same content, and"
-               " returned events that were there already."),
+               " returned events that were there already; perhaps they told what caused theirs."),
         Column("rejected", "bigint", "Rows in rejected_events."),
         Column("time_kind", "varchar", "absolute or relative; null without times."),
         Column("time_unit", "varchar", "iso, basic date, seconds … nanoseconds, or step."),
@@ -58,6 +58,8 @@ RAW_EVENTS = Table(
         _event("session_id", "varchar", "As given.", private=True),
         _event("text", "varchar", "As given, such as a review or a query.", private=True),
         _event("context", "varchar", "JSON, as given without whitespace.", private=True),
+        _event("caused_by", "varchar", "The list (list_id) that led to it, by its own row, else by"
+               " feedback; null where none is known. It is no part of the event's content."),
         Column("own_event_id", "boolean", "Whether the source gave event_id.",
                (f"{EVENTS}.event_id",)),
         Column("file_hash", "varchar", "The file it came in."),

@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from llmrec_assets.core.behaviors import Behavior, word
 from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql import s2_history_texts as histories_sql
 from llmrec_assets.sql import s2_texts as texts_sql
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
     EVENT_DETAILS,
+    HISTORY_TEXTS,
     ITEMS,
     RAW,
     REMOVED_EVENTS,
@@ -28,7 +30,7 @@ from llmrec_assets.sql.shards import BELONGS, Shard, shards
 JUDGED_EVENTS = f"""
 with shard as (
     select seq, event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id,
-        own_event_id, ingested_at,
+        caused_by, own_event_id, ingested_at,
         coalesce(epoch_us(timestamp), step) as time,
         count(*) over (partition by user_id, timestamp::date) as events_that_day,
         row_number() over (
@@ -57,7 +59,8 @@ from shard join bots using (user_id)
 ORDERED_EVENTS = f"""
 with known as (
     select judged.*, coalesce(words.positive, true) and not is_bot as positive,
-        coalesce(words.weight, 1) as weight
+        coalesce(words.weight, 1)
+            * case when caused_by is null then 1 else $caused_weight end as weight
     from judged left join words using (behavior)
     where reason is null and {BELONGS}
 ), placed as (
@@ -145,13 +148,16 @@ from {ITEMS} where title is not null
 def register_words(
     connection: duckdb.DuckDBPyConnection, behaviors: dict[str, Behavior], language: str
 ) -> None:
-    """Make the temporary table `words` (behavior, word, weight, positive) of the dictionary."""
+    """Make the temporary table `words` of the dictionary: behavior, word and how it counts."""
     rows = pa.table(
         {
             "behavior": list(behaviors),
             "word": [word(name, language, behaviors) for name in behaviors],
             "weight": [b.weight for b in behaviors.values()],
             "positive": [b.positive for b in behaviors.values()],
+            "role": [b.role for b in behaviors.values()],
+            "value": [b.value for b in behaviors.values()],
+            "hides": [b.hides for b in behaviors.values()],
         }
     )
     connection.register("dictionary", rows)
@@ -172,6 +178,7 @@ def clean(
     drop_bots: bool,
     k_core: int,
     outlier_deviations: float,
+    caused_weight: float = 1.0,
     shard_count: int = 1,
 ) -> str:
     """Build clean_events and removed_events from the raw ones; the version of the statistics.
@@ -198,7 +205,7 @@ def clean(
     )
     CLEAN_EVENTS.clear(connection)
     for shard in shards(shard_count):
-        order_events(connection, shard)
+        order_events(connection, shard, caused_weight)
     connection.execute("drop table judged")
     return _keep_statistics(connection, outlier_deviations)
 
@@ -212,10 +219,12 @@ def judge_events(
     )
 
 
-def order_events(connection: duckdb.DuckDBPyConnection, shard: Shard) -> None:
+def order_events(
+    connection: duckdb.DuckDBPyConnection, shard: Shard, caused_weight: float = 1.0
+) -> None:
     """Add the shard's events that no rule removed, in order and split, to clean_events."""
     query = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
-    CLEAN_EVENTS.insert(connection, query, shard.parameters)
+    CLEAN_EVENTS.insert(connection, query, {"caused_weight": caused_weight, **shard.parameters})
 
 
 def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
@@ -279,9 +288,11 @@ def build_sequences(
     text_template: str = "",
     step_details: bool = False,
     review_characters: int = 300,
+    history_texts: bool = False,
+    history_characters: int = 300,
     shard_count: int = 1,
 ) -> int:
-    """Build item_texts, event_details, step_texts and user_sequences from the clean events.
+    """Build the texts of items, steps and histories and user_sequences from the clean events.
 
     Needs the table `words`. The tables hold the same rows for every `shard_count`. Returns the
     number of items that have the built-in text because their own values break the template.
@@ -298,6 +309,12 @@ def build_sequences(
     reading = {"joiner": joiner, "separator": separator, "history_length": history_length}
     for shard in shards(shard_count):
         read_histories(connection, shard, reading)
+    HISTORY_TEXTS.clear(connection)
+    if history_texts:
+        cut = histories_sql.global_cut(connection)
+        telling = reading | {"cut": cut, "history_characters": history_characters}
+        for shard in shards(shard_count):
+            histories_sql.tell_histories(connection, shard, telling)
     return fell_back
 
 

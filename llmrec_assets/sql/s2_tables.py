@@ -21,8 +21,11 @@ CLEAN_EVENTS = Table(
         Column("behavior", "varchar", "What the user did.", (f"{RAW}.behavior",)),
         Column("positive", "boolean", "Whether the behaviour may be a target; never of a bot.",
                (f"{RAW}.behavior",)),
-        Column("weight", "double", "Of the behaviour: how much such a target counts in training.",
-               (f"{RAW}.behavior",)),
+        Column("weight", "double", "How much such a target counts in training: the weight of the"
+               " behaviour, times caused_weight where a list caused it.",
+               (f"{RAW}.behavior", f"{RAW}.caused_by")),
+        Column("caused_by", "varchar", "The list that led to it; null where it is organic, or"
+               " nothing is known.", (f"{RAW}.caused_by",)),
         Column("rating", "double", "As given.", (f"{RAW}.rating",)),
         Column("value", "double", "As given, such as dwell seconds.", (f"{RAW}.value",)),
         Column("session_id", "varchar", "As given.", (f"{RAW}.session_id",), private=True),
@@ -114,6 +117,20 @@ STEP_TEXTS = Table(
 )
 
 CLEAN = f"{SCHEMA}.clean_events"
+HISTORY_TEXTS = Table(
+    SCHEMA,
+    "history_texts",
+    (
+        Column("user_id", "varchar", "Who.", (f"{CLEAN}.user_id",), private=True),
+        Column("n_events", "bigint", "The oldest events of the history that the text may tell of:"
+               " those before a target, or all.", (f"{CLEAN}.time", f"{CLEAN}.seq")),
+        Column("text", "varchar", "The newest of them in words, newest first. No rows unless"
+               " asked for.", (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"),
+               private=True),
+    ),
+    primary_key=("user_id", "n_events"),
+)  # fmt: skip
+
 USER_SEQUENCES = Table(
     SCHEMA,
     "user_sequences",

@@ -1,7 +1,7 @@
 """Stage 3 in SQL: which texts there are, which have a vector, and which matrix is current."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import duckdb
 import numpy as np
@@ -30,17 +30,20 @@ TEXT_FEATURES = Table(
     SCHEMA,
     "text_features",
     (
-        Column("kind", "varchar", "item: the item's text; step: a behaviour with the item."),
-        Column("behavior", "varchar", "Null for an item.", (f"{CLEAN}.behavior",)),
-        Column("item_id", "varchar", "The item.", (f"{CLEAN}.item_id",)),
+        Column("kind", "varchar", "item: the item's text; step: a behaviour with the item;"
+               " history: what a user did up to a moment."),
+        Column("behavior", "varchar", "Of a step.", (f"{CLEAN}.behavior",)),
+        Column("item_id", "varchar", "The item; null for a history.", (f"{CLEAN}.item_id",)),
         Column("details", "varchar", "Of a step: rating and review in words; empty without any.",
                (f"{CLEAN}.rating", f"{RAW}.text"), private=True),
+        Column("user_id", "varchar", "Of a history.", (f"{CLEAN}.user_id",), private=True),
+        Column("n_events", "bigint", "Of a history: as in history_texts.", (f"{CLEAN}.seq",)),
         Column(
             "text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",), private=True
         ),
         Column("text_key", "varchar", "Hash of the text."),
-        Column("encoder", "varchar", "Name of the encoder."),
-        Column("embedding_row", "integer", "Row of the vector in the matrix."),
+        Column("encoder", "varchar", "Name of the frozen encoder."),
+        Column("embedding_row", "integer", "Row of the vector in the matrix of every encoder."),
     ),
 )  # fmt: skip
 
@@ -56,7 +59,7 @@ ITEM_ENCODER = Table(
         Column("pairs", "bigint", "Pairs of items consumed together that it was tuned on.",
                (f"{CLEAN}.item_id", f"{CLEAN}.time")),
         Column("steps", "integer", "Batches up to the best validation."),
-        Column("head_file", "varchar", "File of the arrays: float32 [dimension + 1, dimension]."),
+        Column("head_file", "varchar", "Of a head alone, file of the arrays: float32 [D + 1, D]."),
         Column("trained_through", "bigint", "Newest ingestion sequence number of the events."),
         Column("text_ndcg_frozen", "double", "Masked NDCG@10 of next items by text alone."),
         Column("text_ndcg_tuned", "double", "The same with the tuned vectors."),
@@ -100,11 +103,15 @@ MATRICES = Table(
 )
 
 TEXTS = """
-select 'item' as kind, null as behavior, item_id, '' as details, text, md5(text) as text_key
+select 'item' as kind, null as behavior, item_id, '' as details, null as user_id,
+    null as n_events, text, md5(text) as text_key
 from s2_sequences.item_texts where text is not null
 union all
-select 'step', behavior, item_id, details, text, md5(text)
+select 'step', behavior, item_id, details, null, null, text, md5(text)
 from s2_sequences.step_texts where text is not null
+union all
+select 'history', null, null, '', user_id, n_events, text, md5(text)
+from s2_sequences.history_texts
 """
 
 NEW_TEXTS = f"""
@@ -122,12 +129,8 @@ where encoder = ? and text_key in (select text_key from ({TEXTS})) order by text
 
 # Rows of the matrix follow the order of the keys, never that of the rows of a table.
 FEATURES = f"""
-with numbered as (
-    select text_key, row_number() over (order by text_key) - 1 as embedding_row
-    from (select distinct text_key from ({TEXTS}))
-)
-select texts.*, $encoder as encoder, embedding_row
-from ({TEXTS}) as texts join numbered using (text_key) order by kind, item_id, behavior, details
+select *, $encoder as encoder, dense_rank() over (order by text_key) - 1 as embedding_row
+from ({TEXTS}) order by kind, item_id, behavior, details, user_id, n_events
 """
 
 
@@ -276,14 +279,40 @@ def _row(
     return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
-def publish(connection: duckdb.DuckDBPyConnection, encoder: str, file: str, texts: int) -> None:
-    """Make the matrix in `file` current and let text_features refer to its rows."""
-    TEXT_FEATURES.replace(connection, FEATURES, {"encoder": encoder})
-    MATRICES.replace(
-        connection, "select ? as encoder, ? as file, ? as texts", [encoder, file, texts]
+def publish(connection: duckdb.DuckDBPyConnection, files: dict[str, str], texts: int) -> None:
+    """Make the matrices current and let text_features refer to their rows.
+
+    `files` are by encoder, the frozen one's first; each matrix has a row for each of the texts.
+    """
+    TEXT_FEATURES.replace(connection, FEATURES, {"encoder": next(iter(files))})
+    MATRICES.clear(connection)
+    for encoder, file in files.items():
+        row = [encoder, file, texts]
+        MATRICES.insert(connection, "select ? as encoder, ? as file, ? as texts", row)
+
+
+def current_matrices(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Encoder → file of its matrix, the frozen one's first: the others' names begin with its."""
+    query = f"select encoder, file from {MATRICES.full_name} order by length(encoder), encoder"
+    return dict(connection.execute(query).fetchall())
+
+
+def published_matrices(
+    connection: duckdb.DuckDBPyConnection, encoders: Sequence[str]
+) -> dict[str, str]:
+    """The current matrices where they are of these encoders and exactly these texts, else none."""
+    if not (TEXT_FEATURES.is_there(connection) and MATRICES.is_there(connection)):
+        return {}
+    # The hashes of one process are compared with each other, so they need not be stable.
+    told = "kind, behavior, item_id, details, user_id, n_events, text"
+    wanted, found = (
+        connection.execute(f"select count(*), sum(hash({told})) from {rows}").fetchall()
+        for rows in (f"({TEXTS})", TEXT_FEATURES.full_name)
     )
+    current = current_matrices(connection)
+    return current if wanted == found and list(current) == list(encoders) else {}
 
 
 def current_matrix(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
-    """(name of the encoder, file of the matrix that text_features refers to)."""
-    return connection.execute(f"select encoder, file from {MATRICES.full_name}").fetchall()[0]
+    """(name of the frozen encoder, file of its matrix)."""
+    return next(iter(current_matrices(connection).items()))

@@ -73,13 +73,15 @@ from (select distinct behavior from {CLEAN})
 
 FUSED = f"""
 select user_code, position, events.seq, time, item_code, behavior_code,
-    coalesce(texts.embedding_row, -1) as embedding_row, positive, weight, split,
+    coalesce(texts.embedding_row, -1) as embedding_row,
+    coalesce(histories.embedding_row, -1) as history_row, positive, weight, split,
     ln(1 + gap) / 10 as gap,
     sin(2 * pi() * hour / 24) as hour_sin, cos(2 * pi() * hour / 24) as hour_cos,
     sin(2 * pi() * weekday / 7) as weekday_sin, cos(2 * pi() * weekday / 7) as weekday_cos,
     ln(1 + recency) / 10 as recency, ln(1 + session_position) / 10 as session_position,
     features.rating, features.value,
-    ln(1 + item_age) / 10 as item_age, ln(1 + item_popularity) / 10 as item_popularity
+    ln(1 + item_age) / 10 as item_age, ln(1 + item_popularity) / 10 as item_popularity,
+    (caused_by is not null)::int as recommended
 from {CLEAN} as events
 join {TEMPORAL} as features using (seq)
 join {USERS.full_name} as users on users.user_id = events.user_id
@@ -89,6 +91,9 @@ left join {DETAILS} as told on told.seq = events.seq
 left join {TEXTS} as texts
     on texts.kind = 'step' and texts.behavior = events.behavior and texts.item_id = events.item_id
     and texts.details = coalesce(told.details, '')
+left join {TEXTS} as histories
+    on histories.kind = 'history' and histories.user_id = events.user_id
+    and histories.n_events = position + 1
 """
 
 

@@ -53,6 +53,7 @@ NUMERIC_FEATURES = (
     "value",
     "item_age",
     "item_popularity",
+    "recommended",  # new ones are added at the end: an older model reads those that it knows
 )
 
 FUSED_FEATURES = Table(
@@ -69,12 +70,16 @@ FUSED_FEATURES = Table(
                (f"{CLEAN}.behavior",)),
         Column("embedding_row", "integer", "Row of the step's text in the embedding matrix; -1"
                " without text.", (f"{TEXTS}.embedding_row",)),
+        Column("history_row", "integer", "Row of the text of the history up to and with this step;"
+               " -1 where none was made.", (f"{TEXTS}.embedding_row",)),
         Column("positive", "boolean", "May be a target.", (f"{CLEAN}.positive",)),
         Column("weight", "float", "How much it counts as a target.", (f"{CLEAN}.weight",)),
         Column("split", "varchar", "As in clean_events.", (f"{CLEAN}.split",)),
         *(
             Column(name, "float", f"{name}; null where unknown. Times and counts as ln(1 + x) / 10,"
-                   " cycles as sine and cosine, rating and value raw.",
+                   " cycles as sine and cosine, rating and value raw; recommended is 1 where a list"
+                   " caused the step, else 0.",
+                   (f"{CLEAN}.caused_by",) if name == "recommended" else
                    (f"{TEMPORAL}.{name.removesuffix('_sin').removesuffix('_cos')}",))
             for name in NUMERIC_FEATURES
         ),

@@ -1,5 +1,6 @@
 """Stage 5 in SQL: the ledgers of trained models, of their scores and of who serves."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -99,22 +100,50 @@ MODEL_EVALUATION_INTERVALS = Table(
     primary_key=("model_version", "protocol", "scorer", "metric"),
 )  # fmt: skip
 
+MODEL_EVALUATION_GUARDED = Table(
+    SCHEMA,
+    "model_evaluation_guarded",
+    (
+        *WHO,
+        Column("slice", "varchar", "Where a challenger must not lose: new_users, with fewer than"
+               " five events before the target; cold_items, targets never trained on; and each"
+               " behaviour of the target."),
+        Column("score", "double", "The champion's mean masked NDCG@10 in the slice."),
+        Column("difference", "double", "Mean of the challenger less that."),
+        Column("lower", "double", "As in model_evaluation_intervals."),
+        Column("upper", "double", "As in model_evaluation_intervals."),
+        Column("resamples", "integer", "As in model_evaluation_intervals."),
+        Column("users", "bigint", "Users of the slice."),
+    ),
+    primary_key=("model_version", "protocol", "scorer", "slice"),
+)  # fmt: skip
+
 CHAMPION_MODEL = Table(
     SCHEMA,
     "champion_model",
     (
-        Column("challenger", "varchar", "The model that was judged.",
+        Column("decision_id", "varchar", "Hash of all below but the time: the same again is the"
+               " same decision."),
+        Column("challenger", "varchar", "The model that was judged, or put in service by hand.",
                (f"{SCHEMA}.model_evaluation.model_version",)),
-        Column("outcome", "varchar", "promoted, kept or baseline."),
+        Column("champion", "varchar", "The version it was compared with, or took over from; null"
+               " without.", (f"{SCHEMA}.model_evaluation.scorer",)),
+        Column("outcome", "varchar", "promoted, kept, more_data (the champion is kept),"
+               " awaiting_approval, baseline or rolled_back."),
         Column("served", "varchar", "Version, or name of the baseline, that serves from now on."),
         Column("kind", "varchar", "model or baseline."),
-        Column("reason", "varchar", "The scores that decided.",
+        Column("reason", "varchar", "The test that decided, and the scores.",
                (f"{SCHEMA}.model_evaluation.score",)),
-        Column("judged_through", "bigint", "Newest ingestion sequence number the challenger knew.",
+        Column("judged_through", "bigint", "Newest ingestion sequence number the challenger knew;"
+               " by hand, the newest that any challenger knew.",
                (f"{SCHEMA}.temporal_model.trained_through",)),
+        Column("by_hand", "boolean", "Whether a person decided, and not the gate."),
+        Column("thresholds", "varchar", "Of the gate, as JSON."),
         Column("decided_at", "timestamp", "UTC."),
     ),
 )  # fmt: skip
+
+DECIDED = ("outcome", "served", "kind", "reason")
 
 
 def record_training(connection: duckdb.DuckDBPyConnection, row: dict[str, object]) -> None:
@@ -138,6 +167,7 @@ def record_evaluation(
     _replace_version(connection, MODEL_EVALUATION, version, judgement.rows)
     _replace_version(connection, MODEL_EVALUATION_SLICES, version, judgement.slices)
     _replace_version(connection, MODEL_EVALUATION_INTERVALS, version, judgement.intervals)
+    _replace_version(connection, MODEL_EVALUATION_GUARDED, version, judgement.guarded)
 
 
 def evaluation_of(connection: duckdb.DuckDBPyConnection, version: str) -> pd.DataFrame:
@@ -150,11 +180,35 @@ def evaluation_of(connection: duckdb.DuckDBPyConnection, version: str) -> pd.Dat
 
 
 def record_decision(
-    connection: duckdb.DuckDBPyConnection, challenger: str, through: int, decision: Decision
-) -> None:
-    """Add one row to champion_model."""
-    row = {**vars(decision), "challenger": challenger, "judged_through": through}
-    _insert(connection, CHAMPION_MODEL, row, "decided_at")
+    connection: duckdb.DuckDBPyConnection,
+    challenger: str,
+    through: int,
+    decision: Decision,
+    champion: str | None = None,
+    thresholds: dict[str, object] | None = None,
+    after: str | None = None,
+) -> str:
+    """Add one row to champion_model, unless the newest is the same decision; its id.
+
+    `after` is the id of the decision before, of one made by hand: that is a new one each time.
+    """
+    row: dict[str, object] = {name: getattr(decision, name) for name in DECIDED}
+    row |= {
+        "challenger": challenger,
+        "champion": champion,
+        "judged_through": through,
+        "by_hand": after is not None,
+        "thresholds": json.dumps(thresholds or {}),
+    }
+    digest = hashlib.sha256(json.dumps([row, after]).encode()).hexdigest()[:16]
+    CHAMPION_MODEL.create(connection)
+    newest = connection.execute(
+        f"select decision_id from {CHAMPION_MODEL.full_name}"
+        " order by decided_at desc, rowid desc limit 1"
+    ).fetchall()
+    if newest != [(digest,)]:
+        _insert(connection, CHAMPION_MODEL, row | {"decision_id": digest}, "decided_at")
+    return digest
 
 
 def newest_decision(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 
 from llmrec_assets.sql.tables import Column, Table
 
@@ -22,8 +23,8 @@ RECOMMENDATIONS = Table(
         Column("item_id", "varchar", "What is recommended.", (f"{FUSED}.item_code",)),
         Column("score", "double", "The scorer's logit."),
         Column("probability", "double", "Of being next, among all items of the catalogue."),
-        Column("propensity", "double", "Probability with which this slot got this item; 1 where"
-               " nothing was drawn."),
+        Column("propensity", "double", "Probability with which this slot got this item, given the"
+               " slots above it; 1 where nothing was drawn."),
         Column("source", "varchar", "model: the champion ranked it; exploration: drawn at random;"
                " fallback: a baseline ranked it, or nothing unseen was left."),
         Column("model_version", "varchar", "Champion, or baseline and hash of its data.",
@@ -63,6 +64,18 @@ with lists as (
 def every_user(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Every user of the events, in the order of their ids."""
     return [row[0] for row in connection.execute(EVERY_USER).fetchall()]
+
+
+def hidden_items(connection: duckdb.DuckDBPyConnection, hiding: list[str]) -> pd.DataFrame:
+    """What users want no more of, by any event of the behaviours `hiding`: user_id, item_id.
+
+    Read of the raw events, so that what came in after cleaning, or was removed by it, counts too.
+    """
+    return connection.execute(
+        """select distinct user_id, item_id from s1_raw_events.raw_events
+        where list_contains(?::varchar[], behavior) order by all""",
+        [hiding],
+    ).df()
 
 
 def list_faults(connection: duckdb.DuckDBPyConnection, lists: Path) -> tuple[int, int]:

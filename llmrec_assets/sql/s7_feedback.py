@@ -1,172 +1,152 @@
-"""Stage 7 in SQL: which list caused a response, and which responses go back as events."""
+"""Stage 7 in SQL: which list caused a response, and what the response says of the item.
 
-import hashlib
-import os
-from pathlib import Path
+Causes are found by the time of the response, not of its arrival, and looked for again as long as
+none is known: a response may come before the list that it belongs to.
+"""
 
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql.s1_tables import RETURNED_FILE
-from llmrec_assets.sql.tables import Column, Table
-
-SCHEMA = "s7_feedback"
-LISTS = "s6_recommendations.recommendations"
-RAW = "s1_raw_events.raw_events"
-
-FEEDBACK = Table(
-    SCHEMA,
-    "feedback",
-    (
-        Column("seq", "bigint", "Ingestion sequence number of the feedback."),
-        Column("feedback_id", "varchar", "The response, once."),
-        Column("list_id", "varchar", "The list it names, if any."),
-        Column("user_id", "varchar", "Who responded.", private=True),
-        Column("item_id", "varchar", "To what."),
-        Column("rank", "integer", "Place in the list, as given."),
-        Column("timestamp", "timestamp", "UTC; null where time is relative."),
-        Column("step", "bigint", "Relative time; null where time is absolute."),
-        Column("response", "varchar", "impression, click, buy, like, not_interested, …"),
-        Column("event_id", "varchar", "Its event: the one given, the same event in raw_events, or"
-               " the one that is returned; null for what never becomes an event.",
-               (f"{RAW}.event_id",)),
-        Column("caused_by", "varchar", "The list that caused it; null for an organic response.",
-               (f"{LISTS}.list_id",)),
-        Column("attribution", "varchar", "list_id: the list it names shows the user this item;"
-               " last_touch: the newest list that did within the window; none.",
-               (f"{LISTS}.generated_at",)),
-        Column("model_version", "varchar", "Who made that list.", (f"{LISTS}.model_version",)),
-        Column("propensity", "double", "Of the slot in that list.", (f"{LISTS}.propensity",)),
-        Column("returned_in", "varchar", "File in the landing zone that brings it back as an event;"
-               " null where raw_events had it already, or it is no positive response."),
-        Column("file_hash", "varchar", "The file that brought it."),
-    ),
-    primary_key=("feedback_id",),
-)  # fmt: skip
-
-RESPONSE_RATES = Table(
-    SCHEMA,
-    "response_rates",
-    (
-        Column("model_version", "varchar", "Who made the lists.",
-               (f"{SCHEMA}.feedback.model_version",)),
-        Column("impressions", "bigint", "Slots shown."),
-        Column("clicks", "bigint", "Slots clicked."),
-        Column("conversions", "bigint", "Slots bought."),
-        Column("click_through", "double", "clicks / impressions."),
-        Column("conversion", "double", "conversions / clicks."),
-    ),
-    primary_key=("model_version",),
-)  # fmt: skip
+from llmrec_assets.sql.s7_tables import FEEDBACK, LISTS, RESPONSE_RATES
 
 # A named list counts if it showed this user this item. A response that names none belongs to the
 # newest list that did.
 ATTRIBUTE = f"""
 with touched as (
-    select f.feedback_id, l.list_id, l.model_version, l.propensity, l.generated_at,
+    select f.feedback_id, l.list_id, l.model_version, l.propensity, l.rank, l.generated_at,
         f.list_id is not null and l.list_id = f.list_id as named
     from {FEEDBACK.full_name} as f
     join {LISTS} as l on l.user_id = f.user_id and l.item_id = f.item_id
-    where f.attribution is null and (l.list_id = f.list_id or (
+    where f.caused_by is null and (l.list_id = f.list_id or (
         f.list_id is null and l.generated_at <= f.timestamp
         and l.generated_at > f.timestamp - to_days($window_days::integer)))
 ), best as (
-    select feedback_id, unnest(max_by(touched, (named, generated_at)))
+    select feedback_id, unnest(max_by(touched, (named, generated_at, list_id)))
     from touched group by feedback_id
 )
 update {FEEDBACK.full_name} as f
 set caused_by = best.list_id, model_version = best.model_version, propensity = best.propensity,
+    rank = coalesce(f.rank, best.rank),
     attribution = case when best.named then 'list_id' else 'last_touch' end
 from best where best.feedback_id = f.feedback_id
 """
 
 ORGANIC = f"update {FEEDBACK.full_name} set attribution = 'none' where attribution is null"
+UNCAUSED = f"select count(*) from {FEEDBACK.full_name} where attribution = 'none'"
 
-# A response without an event of its own is the raw event of the same user, item, time and
-# behaviour where there is one, and becomes a new event where there is none.
-NAME_EVENTS = f"""
-update {FEEDBACK.full_name} as f set event_id = coalesce(
-    (select min(event_id) from {RAW} as e
-     where e.user_id = f.user_id and e.item_id = f.item_id and e.behavior = f.response
-        and e.timestamp is not distinct from f.timestamp and e.step is not distinct from f.step),
-    'feedback:' || f.feedback_id)
-where f.event_id is null and f.response in (select behavior from words where positive)
+SIGN = f"""
+with signs as (
+    select feedback_id, case
+            when not words.positive then false
+            when words.value = 'rating' then coalesce(f.value >= $middle_rating, true)
+            when words.value = 'seconds' then coalesce(f.value >= $dwell_seconds, true)
+            else true end as positive
+    from {FEEDBACK.full_name} as f join words on words.behavior = f.response
+)
+update {FEEDBACK.full_name} as f set positive = signs.positive
+from signs where signs.feedback_id = f.feedback_id
+    and f.positive is distinct from signs.positive
 """
 
-TO_RETURN = f"""
-select f.event_id, f.user_id, f.item_id,
-    coalesce(strftime(f.timestamp, '%Y-%m-%dT%H:%M:%S.%fZ'), f.step::varchar) as timestamp,
-    f.response as behavior
-from {FEEDBACK.full_name} as f
-where f.returned_in is null and f.response in (select behavior from words where positive)
-    and not exists (select 1 from {RAW} as e where e.event_id = f.event_id)
-order by f.seq
+# Late: when it came in, the user had a newer list than the one that caused it. Out of order: of
+# this user something that happened later was known already.
+ARRIVALS = f"""
+with newest as (
+    select user_id, max(generated_at) as generated_at from {LISTS} group by user_id
+), placed as (
+    select *, coalesce(epoch_us(timestamp), step) as time, max(time) over (
+        partition by user_id, timestamp is null order by seq
+        rows between unbounded preceding and 1 preceding) as known_time
+    from {FEEDBACK.full_name} where user_id in (
+        select user_id from {FEEDBACK.full_name} where seq > $since)
+), causes as (
+    select list_id, min(generated_at) as made_at from {LISTS} group by list_id
+)
+select count(*) filter (made_at < newest.generated_at) as late_responses,
+    count(*) filter (time < known_time) as out_of_order_responses
+from placed left join causes on causes.list_id = caused_by left join newest using (user_id)
+where seq > $since
+"""
+
+RESPONSES = f"""
+select response, coalesce(role, case when response = $exposure then 'exposure' else 'unknown' end)
+        as role,
+    count(*) as responses, count(*) filter (f.positive) as positive,
+    count(*) filter (not f.positive) as not_positive,
+    count(*) filter (attribution = 'list_id') as by_list_id,
+    count(*) filter (attribution = 'last_touch') as by_last_touch,
+    count(*) filter (attribution = 'none') as organic
+from {FEEDBACK.full_name} as f left join words on words.behavior = f.response
+group by all order by responses desc, response
 """
 
 RATES = f"""
 with slots as (
-    select model_version, caused_by, item_id, bool_or(response = 'impression') as shown,
-        bool_or(response in (select unnest($click_responses))) as clicked,
-        bool_or(response in (select unnest($conversion_responses))) as converted
-    from {FEEDBACK.full_name} where caused_by is not null group by all
+    select model_version, caused_by, item_id, bool_or(response = $exposure) as shown,
+        coalesce(bool_or(role = 'click'), false) as clicked,
+        coalesce(bool_or(role = 'conversion'), false) as converted
+    from {FEEDBACK.full_name} left join words on words.behavior = response
+    where caused_by is not null group by all
 )
 select model_version, count(*) filter (shown) as impressions,
     count(*) filter (clicked) as clicks, count(*) filter (converted) as conversions,
-    clicks / nullif(impressions, 0) as click_through, conversions / nullif(clicks, 0) as conversion
+    count(*) filter (clicked and shown) / nullif(impressions, 0) as click_through,
+    count(*) filter (converted and clicked) / nullif(clicks, 0) as conversion
 from slots group by model_version
 """
 
 
-def attribute(connection: duckdb.DuckDBPyConnection, window_days: int) -> None:
-    """Join feedback that is not yet attributed to the list that caused it."""
-    connection.execute(ATTRIBUTE, {"window_days": window_days})
-    connection.execute(ORGANIC)
+def newest_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """The newest ingestion sequence number of feedback; 0 before the first."""
+    query = f"select coalesce(max(seq), 0) from {FEEDBACK.full_name}"
+    return connection.execute(query).fetchall()[0][0]
 
 
-def pending_events(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Positive responses whose event raw_events lacks, as events. Needs the table `words`."""
-    connection.execute(NAME_EVENTS)
-    return connection.execute(TO_RETURN).df()
+def attribute(connection: duckdb.DuckDBPyConnection, window_days: int) -> int:
+    """Join feedback whose cause is not known to the list that caused it.
 
-
-def return_events(events: pd.DataFrame, landing_events: Path) -> str:
-    """Write the events as one file of the landing zone; its name, which holds its hash.
-
-    By that name stage 1 knows that a row of any other file tells more of its event.
-
-    Writing the same events again replaces the file by itself, and a second delivery of an event
-    is known by its event_id, so a run killed in between returns nothing twice.
+    Returns:
+        How many responses that were organic so far now have a list.
     """
-    text = events.to_json(orient="records", lines=True, force_ascii=False) or ""
-    name = RETURNED_FILE.format(hashlib.sha256(text.encode()).hexdigest())
-    landing_events.mkdir(parents=True, exist_ok=True)
-    partial = landing_events / f".{name}"
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(landing_events / name)
-    return name
+    before = connection.execute(UNCAUSED).fetchall()[0][0]
+    connection.execute(ATTRIBUTE, {"window_days": window_days})
+    found = before - connection.execute(UNCAUSED).fetchall()[0][0]
+    connection.execute(ORGANIC)
+    return found
 
 
-def mark_returned(connection: duckdb.DuckDBPyConnection, events: pd.DataFrame, name: str) -> None:
-    """Remember which file returned the events."""
-    connection.register("returned", events[["event_id"]])
-    connection.execute(
-        f"update {FEEDBACK.full_name} set returned_in = ?"
-        " where returned_in is null and event_id in (select event_id from returned)",
-        [name],
-    )
-    connection.unregister("returned")
+def judge(
+    connection: duckdb.DuckDBPyConnection, *, middle_rating: float, dwell_seconds: float
+) -> None:
+    """Say of every response whether it is positive. Needs the table `words`."""
+    values = {"middle_rating": middle_rating, "dwell_seconds": dwell_seconds}
+    connection.execute(SIGN, values)
 
 
-def measure(
-    connection: duckdb.DuckDBPyConnection, clicks: list[str], conversions: list[str]
-) -> pd.DataFrame:
-    """Rebuild response_rates; its rows."""
-    RESPONSE_RATES.replace(
-        connection, RATES, {"click_responses": clicks, "conversion_responses": conversions}
-    )
+def arrivals(connection: duckdb.DuckDBPyConnection, since: int) -> dict[str, int]:
+    """How many of the responses after sequence number `since` came late or out of order."""
+    late, out_of_order = connection.execute(ARRIVALS, {"since": since}).fetchall()[0]
+    return {"late_responses": late, "out_of_order_responses": out_of_order}
+
+
+def responses(connection: duckdb.DuckDBPyConnection, exposure: str) -> pd.DataFrame:
+    """Every kind of response with its role, sign and attribution. Needs the table `words`."""
+    return connection.execute(RESPONSES, {"exposure": exposure}).df()
+
+
+def measure(connection: duckdb.DuckDBPyConnection, exposure: str) -> pd.DataFrame:
+    """Rebuild response_rates; its rows. Needs the table `words`."""
+    RESPONSE_RATES.replace(connection, RATES, {"exposure": exposure})
     return connection.execute(
         f"from {RESPONSE_RATES.full_name} order by impressions desc, model_version"
     ).df()
+
+
+def off_scale(connection: duckdb.DuckDBPyConnection, lowest: float, highest: float) -> int:
+    """Ratings outside their scale. Needs the table `words`."""
+    return connection.execute(
+        f"""select count(*) from {FEEDBACK.full_name} as f
+        join words on words.behavior = f.response and words.value = 'rating'
+        where f.value not between ? and ?""",
+        [lowest, highest],
+    ).fetchall()[0][0]

@@ -53,9 +53,25 @@ class Table:
         return ", ".join(lines)
 
     def create(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the table where it is missing."""
+        """Make the table where it is missing, and columns that an older store lacks, as null."""
         connection.execute(f"create schema if not exists {self.schema}")
         connection.execute(f"create table if not exists {self.full_name} ({self.ddl})")
+        described = connection.execute(f"describe {self.full_name}").fetchall()
+        known = {name for name, *_ in described}
+        for column in self.columns:
+            if column.name not in known:
+                connection.execute(
+                    f"alter table {self.full_name} add column {column.name} {column.type}"
+                )
+
+    def is_there(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the table is there with these columns."""
+        found = connection.execute(
+            "select column_name from duckdb_columns() where schema_name = ? and table_name = ?"
+            " order by column_index",
+            [self.schema, self.name],
+        ).fetchall()
+        return [name for (name,) in found] == [column.name for column in self.columns]
 
     def clear(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the table anew, without rows."""

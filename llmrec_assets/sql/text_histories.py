@@ -33,6 +33,7 @@ class TextHistories:
 
     sequences: Sequences
     text_keys: list[str | None]
+    texts: list[str | None]
     word_offsets: np.ndarray  # as in Catalogue
     words: np.ndarray
     through: int  # newest ingestion sequence number
@@ -63,4 +64,4 @@ def load(connection: duckdb.DuckDBPyConnection) -> TextHistories:
     )
     offsets, words = hashed_words(["", *(text or "" for text in texts)])
     through = int(columns["seq"].max(initial=0))
-    return TextHistories(sequences, keys, offsets, words, through)
+    return TextHistories(sequences, keys, texts, offsets, words, through)

@@ -92,6 +92,7 @@ def load(
         positive=columns["positive"].astype(bool),
         weights=columns["weight"].astype(np.float32),
         relative=bool(columns["relative"].any()),
+        history_rows=_rows_of_histories(columns["history_row"]),
     )
     catalogue = Catalogue(
         n_items=len(items["item_id"]),
@@ -141,13 +142,18 @@ def _read_steps(
     )
     return read_columns(
         connection,
-        f"""select user_code, item_code, steps.behavior_code, embedding_row, time, positive,
-            weight, split, hour_sin is null as relative, {selected}
+        f"""select user_code, item_code, steps.behavior_code, embedding_row, history_row, time,
+            positive, weight, split, hour_sin is null as relative, {selected}
         from {FUSED_FEATURES.full_name} as steps
         join {BEHAVIORS.full_name} as names using (behavior_code) {joins}
         order by user_code, position""",
         {"version": version, "fit": fit},
     )
+
+
+def _rows_of_histories(rows: np.ndarray) -> np.ndarray:
+    """int32, as in `Sequences.history_rows`."""
+    return (rows if (rows >= 0).any() else rows[:0]).astype(np.int32)
 
 
 def newest_seen(connection: duckdb.DuckDBPyConnection) -> int:

@@ -8,7 +8,7 @@ import pytest
 from llmrec_assets.assets import encoder_steps
 from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.core.encoder_gain import Gain
-from llmrec_assets.core.encoder_head import MARK
+from llmrec_assets.core.encoder_head import kind_of
 from llmrec_assets.resources.wiring import resources_of
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ def test_the_tuned_encoder_is_used_and_an_older_model_keeps_its_own(root, run_jo
     first = newest(root)
     assert first["outcome"] == "promoted", first["reason"]
     assert first["text_gain_lower"] > 0
-    assert MARK in first["encoder"]
+    assert kind_of(first["encoder"]) == "head"
     resources = resources_of(root)
     store = resources["warehouse"], resources["arrays"]
     inputs = read_inputs(*store, "z-score", ("final",))

@@ -9,7 +9,7 @@ import pytest
 from llmrec_assets.assets import s1_raw_events
 from llmrec_assets.resources.landing import INCOMPLETE, Landing
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql.s7_feedback import return_events
+from llmrec_assets.sql.s7_returns import return_events
 
 HEADER = "user_id,item_id,timestamp,behavior\n"
 ASSETS = [

@@ -129,6 +129,17 @@ def test_features_know_only_what_happened_before(build):
     assert features["weekday"].tolist() == [0, 0, 0, 0]
 
 
+def test_a_step_that_a_list_caused_is_told_from_an_organic_one(build):
+    read = build(
+        "user_id,item_id,timestamp,behavior,caused_by\n"
+        "1,a,3,click,\n1,b,4,click,l1\n1,c,5,buy,l1\n",
+        caused_weight=0.25,
+    )
+    steps = read("select recommended, weight from s4_features.fused_features order by position")
+    assert steps["recommended"].tolist() == [0, 1, 1]
+    assert steps["weight"].tolist() == [1, 0.25, 0.5]
+
+
 def test_relative_times_tell_nothing_about_other_users(build):
     read = build(HEADER + "1,a,3,view,,\n2,a,9,view,,\n")
     features = read("from s4_features.temporal_features")

@@ -13,6 +13,7 @@ from llmrec_assets.assets import s3_embeddings, text_steps
 from llmrec_assets.core.encoding import BagOfWords
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.encoder import TextEncoder
+from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
 
@@ -28,6 +29,8 @@ create schema if not exists s2_sequences;
 create or replace table s2_sequences.item_texts (item_id varchar, title varchar, text varchar);
 create or replace table s2_sequences.step_texts
     (behavior varchar, item_id varchar, details varchar, text varchar);
+create or replace table s2_sequences.history_texts
+    (user_id varchar, n_events bigint, text varchar);
 """
 
 
@@ -66,7 +69,7 @@ def build(store: tuple[Warehouse, Arrays], name: str = NAME) -> list[str]:
     """Encode and assemble; the texts that were encoded, sorted."""
     counting = Counting()
     text_steps.encode_new(*store, name, lambda: counting, lambda _line: None)
-    text_steps.assemble(*store, name, lambda: 512)
+    text_steps.assemble(*store, [name], lambda: 512)
     return sorted(counting.texts)
 
 
@@ -122,6 +125,42 @@ def test_another_encoder_is_another_namespace(store):
         assert embeddings_sql.current_matrix(connection)[0] == NAME
 
 
+def test_another_item_with_the_same_texts_is_published(store):
+    build(store)
+    before = vectors(store)
+    fill(store[0], {"e": None, "d": ITEMS["d"], "z": ITEMS["e"]})
+    assert build(store) == []
+    after = vectors(store)
+    np.testing.assert_array_equal(after[None, "z"], before[None, "e"])
+    assert (None, "e") not in after
+
+
+def test_a_lost_matrix_is_assembled_again(store):
+    build(store)
+    before = vectors(store)
+    for path in (Path(store[1].root) / text_steps.FOLDER).iterdir():
+        path.unlink()
+    assert build(store) == []
+    assert {place: vector.tolist() for place, vector in vectors(store).items()} == {
+        place: vector.tolist() for place, vector in before.items()
+    }
+
+
+def test_every_encoder_in_use_has_a_matrix_with_the_same_rows(store):
+    build(store)
+    tuned = f"{NAME}+lora-0123abcd"
+    text_steps.encode_new(*store, tuned, BagOfWords, lambda _line: None)
+    text_steps.assemble(*store, [NAME, tuned], lambda: 512)
+    with store[0].connect() as connection:
+        files = embeddings_sql.current_matrices(connection)
+        assert embeddings_sql.current_matrix(connection) == (NAME, files[NAME])
+    assert list(files) == [NAME, tuned]
+    one, two = (store[1].open(file) for file in files.values())
+    np.testing.assert_array_equal(one, two)
+    build(store)
+    assert not store[1].exists(files[tuned])
+
+
 def test_rows_do_not_depend_on_the_order_of_the_tables(store, tmp_path):
     build(store)
     other = (Warehouse(path=str(tmp_path / "o.duckdb")), Arrays(root=str(tmp_path / "o")))
@@ -172,6 +211,7 @@ KILLED = textwrap.dedent("""
 
 NOTHING_NEW = textwrap.dedent("""
     import sys
+    from pathlib import Path
     from llmrec_assets.assets import text_steps
     from llmrec_assets.core.encoding import BagOfWords
     from llmrec_assets.resources.arrays import Arrays
@@ -182,7 +222,13 @@ NOTHING_NEW = textwrap.dedent("""
     encoder = TextEncoder(model="multilingual")
     text_steps.encode_new(*store, encoder.name(), BagOfWords, print)
     again = text_steps.encode_new(*store, encoder.name(), encoder.encoder, print)
-    text_steps.assemble(*store, encoder.name(), encoder.dimension)
+    def matrix():
+        (file,) = Path(store[1].root, text_steps.FOLDER).glob("*.npy")
+        return file.name, file.stat().st_ino, file.stat().st_mtime_ns
+    shape = text_steps.assemble(*store, [encoder.name()], encoder.dimension)
+    before = matrix()
+    assert text_steps.assemble(*store, [encoder.name()], encoder.dimension) == shape == (4, 512)
+    assert matrix() == before
     assert again.texts == 0
     assert not {"torch", "sentence_transformers"} & sys.modules.keys()
 """)
@@ -205,9 +251,16 @@ def test_a_kill_loses_at_most_one_batch(store):
     assert len(vectors(store)) == 4
 
 
-def test_nothing_new_loads_no_model(store):
+def test_nothing_new_loads_no_model_and_writes_no_matrix(store):
     done = python(NOTHING_NEW, store)
     assert done.returncode == 0, done.stderr
+
+
+def registry(store: tuple[Warehouse, Arrays], model: str) -> Registry:
+    root = Path(store[0].path).parent
+    return Registry(
+        database=str(root / "mlflow.db"), artifacts=str(root / "mlartifacts"), model=model
+    )
 
 
 def materialize(store: tuple[Warehouse, Arrays]) -> dg.ExecuteInProcessResult:
@@ -221,6 +274,8 @@ def materialize(store: tuple[Warehouse, Arrays]) -> dg.ExecuteInProcessResult:
             "warehouse": store[0],
             "arrays": store[1],
             "encoder": TextEncoder(model="bag_of_words"),
+            "registry": registry(store, "llmrec"),
+            "encoder_registry": registry(store, "llmrec_item_encoder"),
         },
         raise_on_error=False,
     )
@@ -267,7 +322,7 @@ def test_the_checks_find_broken_and_equal_vectors(store):
 
     def outcome(check, encoder):
         text_steps.encode_new(*store, encoder.__name__, encoder, lambda _line: None)
-        text_steps.assemble(*store, encoder.__name__, lambda: 8)
+        text_steps.assemble(*store, [encoder.__name__], lambda: 8)
         return check(store[0], store[1]).passed
 
     assert not outcome(s3_embeddings.embeddings_are_finite, Broken)

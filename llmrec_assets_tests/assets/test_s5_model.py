@@ -10,7 +10,7 @@ import torch
 from mlflow import MlflowClient
 
 from llmrec_assets.assets import evaluation_steps, training_steps
-from llmrec_assets.assets.s5_model import no_target_leaks
+from llmrec_assets.assets.s5_evaluation import no_target_leaks
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s5_model import MODEL_EVALUATION_INTERVALS, MODEL_EVALUATION_SLICES
 

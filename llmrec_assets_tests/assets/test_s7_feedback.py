@@ -108,11 +108,24 @@ def test_a_user_whose_only_event_waits_for_the_next_cleaning_keeps_a_list(root, 
     assert "new" in set(pd.read_parquet(root.recommendations)["user_id"])
 
 
-def test_negative_responses_are_kept_and_do_not_return(root, run_job, lists):
-    drop(root, [response(lists.iloc[0], "not_interested", 1)])
+def test_an_item_that_a_user_wants_no_more_of_leaves_the_lists_of_that_user(root, run_job, lists):
+    everything = {"recommendations": {"exclude_seen": False}}
+    hidden, skipped = lists.iloc[0], lists.iloc[1]
+    drop(root, [response(hidden, "not_interested", 1), response(skipped, "skip", 2)])
     run_job("collect_feedback")
-    assert len(read(root, "from s7_feedback.feedback")) == 1
-    assert not list(root.landing_events.glob("returned-*"))
+    run_job("ingest")
+    events = read(root, "from s1_raw_events.raw_events where event_id like 'feedback:%'")
+    assert events["behavior"].tolist() == ["not_interested"]
+    assert events["caused_by"].tolist() == [hidden["list_id"]]
+    for job in ("refresh_lists", "retrain"):
+        run_job(job, config=everything)
+        made = pd.read_parquet(root.recommendations)
+        shown = set(zip(made["user_id"], made["item_id"], strict=True))
+        assert (hidden["user_id"], hidden["item_id"]) not in shown
+        assert len(shown) == 2 * 4 - 1
+    negative = read(root, "select positive from s2_sequences.clean_events"
+                    " where behavior = 'not_interested'")  # fmt: skip
+    assert negative["positive"].tolist() == [False]
 
 
 def test_a_response_without_list_id_belongs_to_the_newest_list_that_showed_the_item(
@@ -136,7 +149,12 @@ def test_an_unknown_list_is_organic_and_warned_about(root, run_job, lists):
     result = run_job("collect_feedback")
     assert read(root, "from s7_feedback.feedback")["attribution"].tolist() == ["none"]
     checks = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
-    assert checks == {"lists_named_by_feedback_are_known": False}
+    assert checks == {
+        "lists_named_by_feedback_are_known": False,
+        "responses_are_behaviors_of_the_dictionary": True,
+        "popularity_does_not_feed_itself": True,
+        "no_user_gives_most_of_a_day": True,
+    }
 
 
 def test_bad_rows_are_refused_with_line_and_reason_and_repeats_count_once(root, run_job, lists):

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmrec_assets.definitions import defs
+from llmrec_assets.definitions import STAGES, defs
 from llmrec_assets.instance import prepare
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.warehouse import Warehouse
@@ -48,7 +48,7 @@ def main(folder: Path, events: str) -> None:
         }
         graph = defs.resolve_asset_graph()
         for key in graph.toposorted_asset_keys:
-            if key in graph.materializable_asset_keys:
+            if key in graph.materializable_asset_keys and graph.get(key).group_name in STAGES:
                 name = key.to_user_string()
                 select = [
                     "asset",

@@ -2,33 +2,55 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from llmrec_assets.assets.model_inputs import read_inputs
 from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.training_data import TrainingData
 
 
 def prepared(
-    layout: Layout, folder: Path, events: str = "events.csv", k_core: int = 0
+    layout: Layout,
+    folder: Path,
+    events: str = "events.csv",
+    k_core: int = 0,
+    encoder: str | None = None,
 ) -> TrainingData:
-    """Materialise everything up to the fused features; the data of the evaluation fit.
+    """Materialise everything up to the fused features; the data of the evaluation fit."""
+    resources = materialised(layout, folder, ["fused_features"], events, k_core, encoder)
+    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
+    return inputs.data["evaluation"]
 
-    `folder` holds items.csv and the file named `events`.
+
+def materialised(
+    layout: Layout,
+    folder: Path,
+    assets: list[str],
+    events: str = "events.csv",
+    k_core: int = 0,
+    encoder: str | None = None,
+) -> dict[str, Any]:
+    """Materialise the assets and all before them; the resources of the store.
+
+    `folder` holds items.csv and the file named `events`. `encoder` is as in LLMREC_ENCODER, which
+    counts without it.
     """
     for source, target in ((events, layout.landing_events), ("items.csv", layout.landing_items)):
         target.mkdir(parents=True)
         shutil.copy(folder / source, target)
     resources = resources_of(layout)
-    selection = dg.AssetSelection.assets("fused_features").upstream()
+    if encoder:
+        resources["encoder"] = TextEncoder(model=encoder, made=str(layout.encoders))
+    selection = dg.AssetSelection.assets(*assets).upstream()
     job = dg.define_asset_job("prepare", selection)
     prepare = dg.Definitions(
         assets=defs.assets, asset_checks=defs.asset_checks, jobs=[job], resources=resources
     )
     config = {"ops": {"clean_events": {"config": {"k_core": k_core}}}}
     assert prepare.resolve_job_def("prepare").execute_in_process(run_config=config).success
-    inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
-    return inputs.data["evaluation"]
+    return resources

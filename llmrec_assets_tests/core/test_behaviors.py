@@ -5,7 +5,9 @@ from llmrec_assets.core.behaviors import (
     DEFAULT_BEHAVIORS,
     Behavior,
     BehaviorDictionaryError,
+    hiding,
     load_behaviors,
+    names,
     word,
 )
 
@@ -25,7 +27,8 @@ def test_the_defaults_speak_both_languages_and_know_what_is_negative():
 
 def test_an_entry_changes_only_what_it_gives():
     loaded = load_behaviors('{"buy": {"weight": 3, "words": {"zh": "下单"}}}')
-    assert loaded["buy"] == Behavior(words={"en": "buy", "zh": "下单"}, weight=3, positive=True)
+    expected = {"words": {"en": "buy", "zh": "下单"}, "weight": 3, "role": "conversion"}
+    assert loaded["buy"] == Behavior(**expected)
     assert loaded["click"] == DEFAULT_BEHAVIORS["click"]
     assert DEFAULT_BEHAVIORS["buy"].words["zh"] == "购买"
 
@@ -44,6 +47,9 @@ def test_a_new_behaviour_starts_plain():
         ('{"buy": {"positive": "no"}}', ["'buy'", "'positive'", "true or false"]),
         ('{"buy": {"words": {"zh": 3}}}', ["'buy'", "'words.zh'", "language to verb"]),
         ('{"buy": {"wieght": 2}}', ["'buy'", "'wieght'", "words, weight, positive"]),
+        ('{"buy": {"role": "sale"}}', ["'buy'", "'role'", "conversion"]),
+        ('{"rate": {"value": "stars"}}', ["'rate'", "'value'", "seconds"]),
+        ('{"skip": {"hides": 1}}', ["'skip'", "'hides'", "true or false"]),
         ('{"buy": 2}', ["'buy'", '{"weight": 2}']),
         ('{"impression": {"weight": 2}}', ["'impression'", "take this entry out"]),
         ('["buy"]', ["one JSON object"]),
@@ -62,6 +68,24 @@ def test_words_fall_back_to_english_and_then_to_the_name():
     assert word("buy", "fr") == "buy"
     assert word("拼团", "zh") == "拼团"
     assert word("wish", "zh", {"wish": Behavior(words={"zh": "许愿"})}) == "许愿"
+
+
+def test_a_behaviour_is_known_by_its_name_and_by_its_words():
+    known = names(load_behaviors('{"wish": {"words": {"zh": "许愿"}}, "skip": {"hides": true}}'))
+    for said in ("wish", "许愿"):
+        assert known[said] == "wish"
+    assert (known["不感兴趣"], known["add to cart"]) == ("not_interested", "cart")
+    assert (known["购买"], known["purchase"]) == ("buy", "purchase")
+    assert (known["impression"], known["曝光"]) == ("impression", "impression")
+    assert "wave" not in known
+
+
+def test_what_hides_an_item_is_in_the_dictionary():
+    assert hiding() == ["dislike", "not_interested"]
+    assert hiding(load_behaviors('{"skip": {"hides": true}, "dislike": {"hides": false}}')) == [
+        "not_interested",
+        "skip",
+    ]
 
 
 def test_behaviours_cannot_be_changed():

@@ -1,11 +1,12 @@
+from dataclasses import replace
 from math import log
 
 import numpy as np
 import pytest
 
-from llmrec_assets.core.content import FLOOR, TextSimilarity, WordSimilarity
+from llmrec_assets.core.content import FLOOR, HistorySimilarity, TextSimilarity, WordSimilarity
 from llmrec_assets.core.encoding import hashed_words, words
-from llmrec_assets.core.sequences import Catalogue
+from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets_tests.core.examples import random_sequences, sequences_of
 
 TEXTS = ["", "red shoes", "red tea", "blue shoes", "电脑", ""]
@@ -126,3 +127,65 @@ def test_without_trained_items_no_word_is_rare_and_texts_keep_their_direction():
     assert np.allclose(near[0, 1:].exp(), FLOOR)
     texts = TextSimilarity(catalogue(), nothing).logits(SEQUENCES, np.array([1]), np.array([0]))
     assert np.allclose(texts[0, 1:4].exp() - FLOOR, [1, 0, np.sqrt(0.5)], atol=1e-5)
+
+
+def told(histories: list[list[int]], rows: list[list[int]]) -> Sequences:
+    """Sequences whose steps say at which row the text of the history up to them is."""
+    flat = np.array([row for user in rows for row in user], dtype=np.int32)
+    return replace(sequences_of(histories), history_rows=flat)
+
+
+def whole(sequences: Sequences, goods: Catalogue, train_end: np.ndarray) -> HistorySimilarity:
+    items = TextSimilarity(goods, ALL)
+    return HistorySimilarity(sequences, goods.embeddings, train_end, items)
+
+
+def test_whole_histories_are_compared_around_the_mean_of_training_histories():
+    vectors = np.array(
+        [[1, 0], [0, 1], [1, 1], [-1, -1], [3, 1], [1, 2], [9, 9], [2, 5]], dtype=np.float32
+    )
+    goods = replace(catalogue(), embeddings=vectors)
+    # Rows 4 and 5 end before train_end, 6 and 7 after it; row 4 has a newer one behind it.
+    sequences = told([[1, 2, 3], [2, 3, 1, 4], []], [[4, 5, 6], [-1, 7, -1, 6]])
+    expert = whole(sequences, goods, np.array([2, 5, 7]))
+    mean = (vectors[5] + vectors[7]) / 2
+    items = unit(vectors[:4] - vectors[:4].mean(0))
+    scores = expert.logits(sequences, np.array([2, 5, 3]), np.array([0, 1, 0]))
+    assert (scores[:, 0] == float("-inf")).all()
+    for row, found in zip((5, 7, 6), scores, strict=True):
+        expected = np.maximum(items @ unit(vectors[row : row + 1] - mean)[0], 0)
+        assert np.allclose(found[1:5].exp() - FLOOR, expected, atol=1e-5)
+        assert np.allclose(found[5].exp(), FLOOR)
+
+
+def test_a_history_that_was_not_told_finds_all_items_alike():
+    sequences = told([[1, 2], [3], [], [4]], [[0, -1], [1], [], [2]])
+    ends, users = np.array([0, 2, 1, 3, 3]), np.array([0, 0, 0, 1, 2])
+    expert = whole(sequences, catalogue(), sequences.offsets[1:])
+    scores = expert.logits(sequences, ends, users)[:, 1:].exp().numpy()
+    # The history before user 0's first event is empty, not the one of another user, and so is
+    # the one of user 2, who lies between two users with a text.
+    for row in (0, 1, 4):
+        assert np.allclose(scores[row], FLOOR)
+    assert (scores[[2, 3]] > 2 * FLOOR).any(1).all()
+    nowhere = replace(sequences, history_rows=sequences.history_rows[:0])
+    silent = whole(nowhere, catalogue(), sequences.offsets[1:])
+    assert np.allclose(silent.logits(nowhere, ends, users)[:, 1:].exp(), FLOOR)
+
+
+def test_no_text_that_ends_after_training_moves_the_mean():
+    rng = np.random.default_rng(0)
+    sequences = random_sequences(3, n_items=4)
+    n = len(sequences.items)
+    sequences = replace(sequences, history_rows=rng.permutation(np.arange(-5, n - 5)).clip(-1))
+    ends = rng.integers(sequences.starts, sequences.offsets[1:] + 1)
+    late = np.arange(n) >= np.repeat(ends, np.diff(sequences.offsets))
+    vectors = rng.normal(size=(n, 2)).astype(np.float32)
+    planted = vectors.copy()
+    rows = sequences.history_rows
+    planted[rows[late & (rows >= 0)]] = 99
+    own, other = (
+        whole(sequences, replace(catalogue(), embeddings=e), ends).mean for e in (vectors, planted)
+    )
+    assert own.any()
+    assert np.array_equal(own, other)

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from llmrec_assets.core.encoder_gain import text_gain
-from llmrec_assets.core.encoder_head import Head, base_of, consumed_together
+from llmrec_assets.core.encoder_gain import few_histories, halves, text_gain
+from llmrec_assets.core.encoder_head import (
+    Head,
+    base_of,
+    consumed_together,
+    is_fine_tuned,
+    kind_of,
+    tuned_name,
+)
 from llmrec_assets.core.half_precision import neighbours_kept
 from llmrec_assets.core.head_tuning import HeadConfig, tune_head
 from llmrec_assets.core.sequences import Catalogue, Sequences
@@ -109,8 +116,13 @@ def test_what_has_no_text_stays_zero_and_all_else_has_unit_length():
     np.testing.assert_array_equal(Head.from_array(head.array).apply(vectors), mapped)
 
 
-def test_the_name_of_a_tuned_encoder_tells_the_frozen_one():
-    assert base_of("multilingual-0db5+head-12ab") == base_of("multilingual-0db5")
+@pytest.mark.parametrize(
+    ("kind", "fine"), [("head", False), ("lora", True), ("full", True), (None, False)]
+)
+@pytest.mark.parametrize("base", ["multilingual-0db5", "my+lora-model-53aa51172d14"])
+def test_the_name_of_a_tuned_encoder_tells_the_frozen_one_and_the_kind(base, kind, fine):
+    name = tuned_name(base, kind, "0123abcd" * 8) if kind else base
+    assert (base_of(name), kind_of(name), is_fine_tuned(name)) == (base, kind, fine)
 
 
 def test_float16_keeps_distinct_neighbours_and_loses_those_it_cannot_tell():
@@ -121,3 +133,27 @@ def test_float16_keeps_distinct_neighbours_and_loses_those_it_cannot_tell():
     assert neighbours_kept(apart) > 0.98
     assert neighbours_kept(near / np.linalg.norm(near, axis=1, keepdims=True)) < 0.8
     assert neighbours_kept(apart[:5]) is None
+
+
+def test_a_few_histories_need_the_texts_of_few_items(planted):
+    _, sequences, catalogue = planted
+    targets = sequences.offsets[1:] - 1
+    few, kept = few_histories(catalogue, sequences, targets, 12, 0)
+    users = np.flatnonzero(kept >= 0)
+    needed = {int(item) for user in users for item in histories(sequences)[user]}
+    assert set(np.flatnonzero(few.text_rows >= 0).tolist()) == needed
+    assert 12 <= len(needed) <= 12 + 5
+    np.testing.assert_array_equal(kept[users], targets[users])
+    everyone = few_histories(catalogue, sequences, targets, 1000, 0)
+    np.testing.assert_array_equal(everyone[0].text_rows, catalogue.text_rows)
+    np.testing.assert_array_equal(everyone[1], targets)
+
+
+def histories(sequences: Sequences) -> list[np.ndarray]:
+    return np.split(sequences.items, sequences.offsets[1:-1])
+
+
+def test_the_halves_share_the_users_with_a_target():
+    one, two = halves(np.array([5, -1, 7, 9, -1, 11]))
+    assert one.tolist() == [5, -1, -1, 9, -1, -1]
+    assert two.tolist() == [-1, -1, 7, -1, -1, 11]

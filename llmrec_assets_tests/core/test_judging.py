@@ -110,6 +110,28 @@ def test_intervals_compare_the_challenger_with_every_other():
     assert (alike.loc[alike["scorer"] == "noise", ["lower", "upper"]] == 0).all(axis=None)
 
 
+def test_a_champion_is_compared_where_the_challenger_must_not_lose():
+    data = shop(n_users=200)
+    split = leave_one_out(data.sequences)
+    (name, _, noise), challenger, _ = scorers(data, 3.0)
+    judged = [("older", "champion", noise), challenger]
+    found = judge("leave_one_out", judged, data, split)
+    told = found.guarded.set_index("slice")
+    assert set(told["scorer"]) == {"older"}
+    assert {"new_users", "behavior buy"} <= set(told.index)
+    everybody = told.loc["behavior buy"]
+    overall = found.intervals[found.intervals["metric"] == "masked_ndcg_at_10"].iloc[0]
+    for number in ("difference", "lower", "upper", "users"):
+        assert everybody[number] == pytest.approx(overall[number])
+    scores = found.rows.set_index(["scorer", "metric"])["score"]
+    assert everybody["score"] == pytest.approx(scores["older", "masked_ndcg_at_10"])
+    few = told.loc["new_users"]
+    assert 0 < few["users"] < everybody["users"]
+    assert few["lower"] < few["difference"] < few["upper"]
+    alone = judge("leave_one_out", [(name, "baseline", noise), challenger], data, split)
+    assert alone.guarded.empty
+
+
 def test_a_constant_score_earns_the_share_of_a_random_list():
     data = shop(n_users=400)
     sequences, split = data.sequences, leave_one_out(data.sequences)
@@ -134,7 +156,7 @@ def test_nobody_and_no_challenger_leave_tables_with_their_columns():
               ("other", "baseline", Remembered(torch.zeros(2, 3)))]  # fmt: skip
     empty = judge("global_time", scores, data, split)
     assert (empty.rows["users"] == 0).all()
-    assert empty.slices.empty and empty.intervals.empty
+    assert empty.slices.empty and empty.intervals.empty and empty.guarded.empty
     full = judge("leave_one_out", scorers(shop()), shop(), leave_one_out(shop().sequences))
     joined = Judgement.joined([full, empty], [empty.rows.assign(metric="further")])
     assert joined.intervals["difference"].dtype == float

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmrec_assets.core.slices import CLASSES, DAY, dimensions, popularity_classes, slice_means
+from llmrec_assets.core.slices import (
+    CLASSES,
+    DAY,
+    dimensions,
+    guarded,
+    popularity_classes,
+    slice_means,
+)
 from llmrec_assets_tests.core.examples import sequences_of
 
 
@@ -92,8 +99,20 @@ def test_slices_are_means_over_their_users_in_order():
         assert [row.ndcg, row.recall] == pytest.approx(own.mean().tolist())
 
 
+def test_new_users_cold_items_and_behaviours_are_guarded():
+    frame = cut([[1] * 5, [1] * 6, [1, 2]], [4, 5, 1], [0, 9, 0])
+    masks = {name: mask.tolist() for name, mask in guarded(frame).items()}
+    assert masks == {
+        "new_users": [True, False, True],
+        "cold_items": [False, False, True],
+        "behavior browse": [True, True, True],
+    }
+    assert "cold_items" not in guarded(cut([[1, 1]], [1], [0, 9]))
+
+
 def test_nobody_is_in_no_slice():
     nobody = cut([], [], [0, 1])
+    assert guarded(nobody) == {}
     found = slice_means(nobody, pd.DataFrame({"ndcg": np.zeros(0)}))
     assert found.empty
     assert "slice" in found

@@ -44,6 +44,29 @@ def test_every_objective_learns_a_cycle_with_and_without_text(objective: str, te
     assert summary["mrr_at_5"] > 0.95
 
 
+def test_a_last_feature_that_is_always_zero_changes_no_bit():
+    plain = cycles()
+    silent = np.zeros((len(plain.items), 1), dtype=np.float32)
+    longer = replace(plain, numeric=np.hstack([plain.numeric, silent]))
+    split, config = leave_one_out(plain), small(max_epochs=2)
+    scorers = [
+        NetworkScorer(fit(data, catalogue(6), config, split.train_end).model)
+        for data in (plain, longer)
+    ]
+    users = np.arange(plain.n_users)
+    scores = [scorer.logits(longer, longer.offsets[users + 1], users) for scorer in scorers]
+    assert torch.equal(*scores)
+
+
+def test_a_last_feature_that_says_something_is_learnt_from():
+    plain = cycles()
+    said = (np.arange(len(plain.items)) % 3 == 0).astype(np.float32)[:, None]
+    longer = replace(plain, numeric=np.hstack([plain.numeric, said]))
+    split = leave_one_out(plain)
+    fitted = fit(longer, catalogue(6), small(max_epochs=1), split.train_end)
+    assert fitted.model.n_numeric == plain.n_numeric + 1
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_no_network_looks_ahead(network: str):
     torch.manual_seed(0)

@@ -3,15 +3,13 @@ import time
 
 import numpy as np
 import pandas as pd
+import pytest
 from pandas.testing import assert_frame_equal
 
+from llmrec_assets.core.behaviors import EXPOSURE, names
+from llmrec_assets.datasets.choices import DRAWS, choose, examination
 from llmrec_assets.datasets.shop import generate
-from llmrec_assets.datasets.simulator import (
-    COLUMNS,
-    examination,
-    simulate_responses,
-    write_feedback,
-)
+from llmrec_assets.datasets.simulator import COLUMNS, simulate_responses, write_feedback
 
 AT = pd.Timestamp("2026-01-02T08:00:00Z")
 
@@ -46,11 +44,16 @@ def test_every_item_shown_has_one_impression_and_answers_come_after_it():
     assert found["feedback_id"].is_unique
     assert found["timestamp"].is_monotonic_increasing
     first = found.pivot(index=["list_id", "item_id"], columns="response", values="timestamp")
-    assert set(first.columns) == {"impression", "click", "buy", "like", "not_interested"}
-    for later, earlier in (("click", "impression"), ("buy", "click"), ("like", "click")):
+    assert set(first.columns) == {EXPOSURE, "click", "dwell", "cart", "buy", "rate", "like",
+                                  "dislike", "not_interested"}  # fmt: skip
+    assert set(first.columns) <= set(names())
+    followed = [("click", "impression"), ("cart", "click"), ("buy", "cart"), ("rate", "buy")]
+    for later, earlier in [*followed, ("dwell", "click"), ("like", "click"), ("dislike", "click")]:
         answered = first[first[later].notna()]
         assert (answered[earlier] < answered[later]).all()
-    assert not (first["click"].notna() & first["not_interested"].notna()).any()
+    assert (first["dwell"].notna() == first["click"].notna()).all()
+    for one, other in (("click", "not_interested"), ("like", "dislike")):
+        assert not (first[one].notna() & first[other].notna()).any()
     assert (found["timestamp"] > "2026-01-02T08:00:00Z").all()
 
 
@@ -63,6 +66,32 @@ def test_higher_affinity_and_higher_places_get_more_clicks():
     looks = examination(np.arange(1, 21))
     assert looks[0] == 1.0
     assert (np.diff(looks) < 0).all()
+
+
+def test_only_dwell_and_ratings_have_a_value_and_it_follows_affinity():
+    found = simulate_responses(make_lists(600), LIKED, 1, AT)
+    valued = found.dropna(subset="value")
+    assert set(valued["response"]) == {"dwell", "rate"}
+    assert valued["response"].isin(["dwell", "rate"]).sum() == len(valued)
+    assert valued.loc[valued["response"] == "rate", "value"].isin(range(1, 6)).all()
+    dwell = valued[valued["response"] == "dwell"]
+    odd = dwell["item_id"].str[1:].astype(int) % 2 == 1
+    assert dwell.loc[odd, "value"].mean() > 1.5 * dwell.loc[~odd, "value"].mean()
+    assert 0.03 < (dwell["value"] < 5).mean() < 0.4
+
+
+def test_the_shares_of_the_choices_are_those_that_are_stated():
+    n = 20_000
+    draws = np.random.default_rng(5).random((len(DRAWS), n))
+    said = choose(np.full(n, 10), np.full(n, 0.5), draws)
+    looks = examination(np.array([10]))[0]
+    assert said.clicked.mean() == pytest.approx(0.5 * looks, abs=0.02)
+    assert said.carted.sum() / said.clicked.sum() == pytest.approx(0.4, abs=0.04)
+    assert said.bought.sum() / said.carted.sum() == pytest.approx(0.6, abs=0.05)
+    assert np.nanmean(said.seconds) == pytest.approx(30 * 0.7, rel=0.1)
+    nobody = choose(np.ones(n), np.zeros(n), draws)
+    assert not nobody.clicked.any()
+    assert nobody.refused.mean() == pytest.approx(0.02, abs=0.005)
 
 
 def test_draws_know_neither_the_order_of_rows_nor_the_other_lists():

@@ -1,10 +1,12 @@
 """Model versions in a real MLflow store."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
@@ -87,3 +89,21 @@ def test_a_version_is_registered_once_and_an_unknown_one_is_named(tmp_path):
     for ask in (registry.load, lambda version: registry.promote(version, "why not")):
         with pytest.raises(KeyError, match="'gru-9' is not registered"):
             ask("gru-9")
+
+
+def test_a_decision_is_written_on_the_version_once(tmp_path):
+    registry = registry_of(tmp_path)
+    for number in (1, 2):
+        register(registry, f"gru-{number}", number)
+    assert registry.versions() == ["gru-2", "gru-1"]
+    record = {"decision_id": "abc", "outcome": "more_data", "reason": "too few", "users": 3}
+    for _ in range(2):
+        registry.record_decision("gru-1", record)
+    registry.record_decision("none-1", record)  # nothing was trained, so there is no version
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    model = client.get_model_version("llmrec", "1")
+    assert (model.tags["decision_id"], model.tags["outcome"]) == ("abc", "more_data")
+    assert model.description == "more_data: too few"
+    (file,) = (tmp_path / "mlartifacts").rglob("decisions/*")
+    assert file.name == "abc.json"
+    assert json.loads(file.read_text()) == record

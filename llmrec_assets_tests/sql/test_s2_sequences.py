@@ -20,6 +20,7 @@ TABLES = {
     s2_tables.ITEM_TEXTS: "item_id",
     s2_tables.STEP_TEXTS: "behavior, item_id, details",
     s2_tables.EVENT_DETAILS: "seq",
+    s2_tables.HISTORY_TEXTS: "user_id, n_events",
     s2_tables.USER_SEQUENCES: "user_id",
 }
 
@@ -48,6 +49,7 @@ def write_log(connection: duckdb.DuckDBPyConnection) -> None:
                 as timestamp,
             case t % 5 when 1 then 'skip' when 4 then 'impression' else 'buy' end as behavior,
             case when u = 5 and t = 0 then 1e6 else u % 5 end as rating, u / 7 as value,
+            case when t % 3 = 0 then 'list ' || u end as caused_by,
             false as own_event_id, timestamp '2024-02-01' as ingested_at
         from users, range(12) as times(t) where u % 10 < 9 or t < 2"""
     )
@@ -67,6 +69,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             drop_bots=False,
             k_core=k_core,
             outlier_deviations=6.0,
+            caused_weight=0.5,
             shard_count=shard_count,
         )
         s2_sequences.build_sequences(
@@ -75,6 +78,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             history_length=5,
             description_characters=9,
             step_details=True,
+            history_texts=True,
             shard_count=shard_count,
         )
     return {

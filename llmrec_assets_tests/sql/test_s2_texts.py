@@ -56,7 +56,7 @@ class Store:
     def vectors(self) -> dict[str, np.ndarray]:
         """Item → vector, made by the bag of words; only of items with a text."""
         text_steps.encode_new(self.warehouse, self.arrays, "bag", BagOfWords, lambda _line: None)
-        text_steps.assemble(self.warehouse, self.arrays, "bag", lambda: 512)
+        text_steps.assemble(self.warehouse, self.arrays, ["bag"], lambda: 512)
         with self.warehouse.connect() as connection:
             matrix = self.arrays.open(current_matrix(connection)[1])
             rows = connection.execute(

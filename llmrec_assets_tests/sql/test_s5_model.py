@@ -8,12 +8,18 @@ from llmrec_assets.core.judging import Judgement
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql.s5_model import (
     MODEL_EVALUATION,
+    MODEL_EVALUATION_GUARDED,
     MODEL_EVALUATION_INTERVALS,
     MODEL_EVALUATION_SLICES,
     record_evaluation,
 )
 
-TABLES = (MODEL_EVALUATION, MODEL_EVALUATION_SLICES, MODEL_EVALUATION_INTERVALS)
+TABLES = (
+    MODEL_EVALUATION,
+    MODEL_EVALUATION_SLICES,
+    MODEL_EVALUATION_INTERVALS,
+    MODEL_EVALUATION_GUARDED,
+)
 EXAMPLES = {"varchar": "x", "double": 0.5, "integer": 3, "bigint": 4}
 
 
@@ -42,7 +48,7 @@ def test_an_evaluation_takes_the_place_of_the_earlier_one_in_all_tables(tmp_path
         record_evaluation(connection, "gru-2", judgement("other"))
     with warehouse.connect() as connection:
         record_evaluation(connection, "gru-1", judgement("newer"))
-    assert scorers(warehouse) == [[("gru-1", "newer"), ("gru-2", "other")]] * 3
+    assert scorers(warehouse) == [[("gru-1", "newer"), ("gru-2", "other")]] * 4
 
 
 def test_a_failure_leaves_the_earlier_evaluation_whole(tmp_path):
@@ -53,13 +59,13 @@ def test_a_failure_leaves_the_earlier_evaluation_whole(tmp_path):
     broken.intervals["unknown"] = 1
     with pytest.raises(duckdb.Error), warehouse.connect() as connection:
         record_evaluation(connection, "gru-1", broken)
-    assert scorers(warehouse) == [[("gru-1", "older")]] * 3
+    assert scorers(warehouse) == [[("gru-1", "older")]] * 4
 
 
 def test_nobody_compared_leaves_no_intervals(tmp_path):
     warehouse = Warehouse(path=str(tmp_path / "warehouse.duckdb"))
     alone = judgement("popularity")
-    alone = Judgement(alone.rows, alone.slices, alone.intervals[:0])
+    alone = Judgement(alone.rows, alone.slices, alone.intervals[:0], alone.guarded[:0])
     with warehouse.connect() as connection:
         record_evaluation(connection, "none-1", alone)
-    assert [len(rows) for rows in scorers(warehouse)] == [1, 1, 0]
+    assert [len(rows) for rows in scorers(warehouse)] == [1, 1, 0, 0]

@@ -88,8 +88,9 @@ class NextItemModel(nn.Module):
             parts.append(self.text(batch.text_rows))
             present.append(batch.text_rows >= 0)
         if self.n_numeric:
-            missing = batch.numeric.isnan()
-            known = batch.numeric.nan_to_num(0.0).clamp(-10, 10)
+            numeric_BLF = batch.numeric[..., : self.n_numeric]  # newer features come after them
+            missing = numeric_BLF.isnan()
+            known = numeric_BLF.nan_to_num(0.0).clamp(-10, 10)
             parts.append(self.numeric(torch.cat([known, missing.float()], -1)))
             present.append(~missing.all(-1))
         return parts, present

@@ -1,0 +1,174 @@
+"""Stage 5: how good the newest model is, beside the champion and rankings without training."""
+
+from typing import TYPE_CHECKING, cast, get_args
+
+import dagster as dg
+from pydantic import Field, field_validator
+
+from llmrec_assets.assets import plots, s4_features, s5_model
+from llmrec_assets.assets.table_metadata import (
+    markdown,
+    run_metadata,
+    static_metadata,
+    table_schema,
+)
+from llmrec_assets.core.config import Baseline
+from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.registry import CHAMPION, Registry
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.settings import setting
+from llmrec_assets.sql import s5_gate as gate_sql
+from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets.sql import s5_off_policy as off_policy_sql
+from llmrec_assets.sql.s5_model import (
+    MODEL_EVALUATION,
+    MODEL_EVALUATION_GUARDED,
+    MODEL_EVALUATION_INTERVALS,
+    MODEL_EVALUATION_SLICES,
+)
+from llmrec_assets.sql.s5_off_policy import OFF_POLICY_ESTIMATES
+
+if TYPE_CHECKING:
+    from llmrec_assets.core.judging import Judgement
+
+BASELINES = get_args(Baseline)
+
+
+class EvaluationConfig(dg.Config):
+    """Which protocols a challenger is measured by."""
+
+    global_time_split: bool = Field(
+        default=setting("GLOBAL_TIME_SPLIT", True),
+        description="Also fit on all events before one time and rank each user's next one.",
+    )
+    baselines: list[str] = Field(
+        default=["popularity", "decayed_markov"],
+        description=f"Rankings without training to compare with, of {', '.join(BASELINES)}. A"
+        " model must beat all of them to serve; else the best of them does.",
+        min_length=1,
+    )
+    thresholds: list[float] = Field(
+        default=[0.5, 0.1, 0.01],
+        description="Under the sigmoid objective: probabilities from which an item counts as"
+        " recommended, each with the items and targets that reach it.",
+    )
+    rewards: list[str] = Field(
+        default=["click", "read", "play", "view"],
+        description="Responses by which an explored slot of a list earns 1 in the off-policy"
+        " estimates; buy and purchase would tell of conversions.",
+        min_length=1,
+    )
+    most_weight: float = Field(
+        default=100.0, description="Importance weights above this count as this.", gt=0
+    )
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        unknown = sorted(set(names) - set(BASELINES))
+        if unknown:
+            raise ValueError(f"unknown baselines {unknown}: choose of {', '.join(BASELINES)}")
+        return names
+
+
+@dg.asset(
+    deps=[s5_model.temporal_model, s4_features.fused_features],
+    kinds={"torch"},
+    owners=["team:ml"],
+    pool="training",
+    metadata={
+        **static_metadata(MODEL_EVALUATION),
+        MODEL_EVALUATION_SLICES.full_name: table_schema(MODEL_EVALUATION_SLICES),
+        MODEL_EVALUATION_INTERVALS.full_name: table_schema(MODEL_EVALUATION_INTERVALS),
+        MODEL_EVALUATION_GUARDED.full_name: table_schema(MODEL_EVALUATION_GUARDED),
+        OFF_POLICY_ESTIMATES.full_name: table_schema(OFF_POLICY_ESTIMATES),
+    },
+)
+def model_evaluation(
+    context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
+    warehouse: Warehouse,
+    arrays: Arrays,
+    registry: Registry,
+) -> dg.MaterializeResult:
+    """One row per metric: challenger and champion beside popularity and decayed Markov.
+
+    Tables beside it tell for whom each is good, how sure the challenger's lead is, and what its
+    policy would have earned in slots of earlier lists that were drawn at random.
+    """
+    from llmrec_assets.assets import evaluation_steps, off_policy_steps
+
+    with warehouse.connect() as connection:
+        training = model_sql.newest_training(connection)
+        version = str(training["model_version"])
+        champion = gate_sql.compared_with(connection, version, registry.alias(CHAMPION))
+    judgement, notes, past = evaluation_steps.evaluate_versions(
+        warehouse,
+        arrays,
+        registry,
+        training,
+        champion,
+        config.global_time_split,
+        config.thresholds,
+        cast(list[Baseline], config.baselines),
+    )
+    earned, note = off_policy_steps.estimate(
+        warehouse, past, champion, config.rewards, config.most_weight
+    )
+    notes.append(note)
+    registry.log_test_metrics(version, judgement.rows)
+    with warehouse.connect() as connection:
+        model_sql.record_evaluation(connection, version, judgement)
+        off_policy_sql.record_estimates(connection, version, earned)
+        metadata = run_metadata(connection, MODEL_EVALUATION)
+    for note in notes:
+        context.log.info(note)
+    if len(earned):
+        metadata["off_policy"] = dg.MetadataValue.md(markdown(earned.round(4)))
+    return dg.MaterializeResult(metadata={**metadata, **shown(judgement), "notes": notes})
+
+
+def shown(judgement: "Judgement") -> dict[str, dg.MarkdownMetadataValue]:
+    """The tables of a judgement and a plot, as metadata."""
+    from llmrec_assets.core.reports import evaluation_plot, score_table, slice_table
+
+    tables = {
+        "scores": score_table(judgement.rows),
+        "challenger_less_others": judgement.intervals.round(4),
+        "challenger_less_champion_by_slice": judgement.guarded.round(4),
+        **{
+            f"{metric}_by_slice": slice_table(judgement.slices, metric)
+            for metric in ("masked_ndcg_at_10", "masked_recall_at_10")
+        },
+    }
+    plot = plots.as_metadata(evaluation_plot(judgement.rows, judgement.intervals))
+    return {
+        **{name: dg.MetadataValue.md(markdown(table)) for name, table in tables.items()},
+        "plot": plot,
+    }
+
+
+@dg.asset_check(asset=model_evaluation)
+def challenger_beats_the_baselines(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """The challenger's masked NDCG@10 is above that of every baseline."""
+    with warehouse.connect() as connection:
+        version = str(model_sql.newest_training(connection)["model_version"])
+        scores = gate_sql.scores(connection, version)
+    best = max(scores["baseline"].values())
+    own = max(scores.get("challenger", {}).values(), default=0.0)
+    return dg.AssetCheckResult(
+        passed=own > best,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"challenger": own, "best_baseline": best},
+    )
+
+
+@dg.asset_check(asset=model_evaluation, blocking=True)
+def no_target_leaks(
+    warehouse: Warehouse, arrays: Arrays, registry: Registry
+) -> dg.AssetCheckResult:
+    """No held-out event reached the fit: its split, statistics, vocabulary, sampler or texts."""
+    from llmrec_assets.assets import evaluation_steps
+
+    leaks = evaluation_steps.audit_leaks(warehouse, arrays, registry)
+    return dg.AssetCheckResult(passed=not any(leaks.values()), metadata=leaks)

@@ -16,6 +16,7 @@ RECOMMENDATION_OPTIONS = {
     "exclude_seen": click.BOOL,
     "exploration": click.FloatRange(0, 1),
 }
+COOLDOWNS = [f"{PREFIX}COOLDOWN_{w}" for w in ("LISTS", "WARM_START", "RETRAIN", "ENCODER")]
 
 
 @click.group()
@@ -133,6 +134,9 @@ def ui(dagster_arguments: Sequence[str]) -> None:
     from llmrec_assets.instance import bury_killed_runs
 
     layout = Layout.from_environment()
+    if layout.demo_seed.is_file():  # a demo is looked at: it learns at once
+        for variable in COOLDOWNS:
+            os.environ.setdefault(variable, "0")
     bury_killed_runs(layout)
     os.chdir(layout.root)
     command = [sys.executable, "-m", "dagster", "dev", "-m", "llmrec_assets.definitions"]

@@ -93,3 +93,8 @@ class Layout:
     def demo(self) -> "Layout":
         """The root of the embedded demo."""
         return Layout(self.root / "demo")
+
+    @property
+    def demo_seed(self) -> Path:
+        """Of the generated shop; only a demo's root has it."""
+        return self.root / "seed"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 REDRAWS = 20  # the largest of so many is passed by chance once in about 21 times
-POPULARITY_MARGIN = 0.1
+POPULARITY_MARGIN = 0.15  # months of a shop differ by more, days by less
 BEHAVIOR_MARGIN = 0.05
 CENTROID_MARGIN = 0.02
 BLOCK = 8192  # vectors read at a time

@@ -39,7 +39,7 @@ def prepare(layout: Layout, seed: int) -> Shop:
         )
     os.environ.setdefault(*EXPLORATION)
     generated = shop.generate(seed)
-    mark = layout.root / "seed"
+    mark = layout.demo_seed
     if mark.is_file() and mark.read_text() != str(seed):
         raise ForeignFiles(
             f"{layout.root} holds the shop of seed {mark.read_text()}: remove that folder first"

@@ -1,5 +1,7 @@
 """What the sensors know of new data and of past work, as the numbers that are weighed."""
 
+from math import inf
+
 import dagster as dg
 
 from llmrec_assets.automation import history
@@ -45,17 +47,22 @@ def gather(instance: dg.DagsterInstance, states: States) -> News:
         listed=number(instance, "recommendations", "events_through"),
         items=number(instance, "raw_items", "max_seq"),
         items_listed=number(instance, "recommendations", "items_through"),
-        since={
-            "refresh_lists": history.seconds_since(instance, "recommendations"),
-            "warm_start": history.seconds_since(instance, "champion_model"),
-            **{w: history.seconds_since_success(instance, *names) for w, names in COVERS.items()},
-        },
+        since={work: seconds for work, seconds in _since(instance).items() if seconds < inf},
         failures={work: tried[work].failures for work in WORKS},
         retry_in={
             work: max(tried[work].wait, history.wait_after_failures(instance, work))
             for work in WORKS
         },
     )
+
+
+def _since(instance: dg.DagsterInstance) -> dict[Work, float]:
+    """Seconds since each work, or one that does all of it, last succeeded; infinite for never."""
+    return {
+        "refresh_lists": history.seconds_since(instance, "recommendations"),
+        "warm_start": history.seconds_since(instance, "champion_model"),
+        **{work: history.seconds_since_success(instance, *jobs) for work, jobs in COVERS.items()},
+    }
 
 
 def _drift(instance: dg.DagsterInstance, judged: object) -> tuple[int, tuple[str, ...]]:

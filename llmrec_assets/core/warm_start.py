@@ -15,6 +15,7 @@ _SCHEDULE = {
     "batch_events", "hide_seen", "learning_rate", "max_epochs", "negatives", "patience", "seed",
     "threads", "validation_users", "weight_decay",
 }  # fmt: skip
+_NUMERIC = "numeric.weight"
 _BY_CODE = {"item.weight": "counts", "behavior.weight": "behavior_counts"}
 
 
@@ -48,13 +49,17 @@ def require_same(older: ModelConfig, config: ModelConfig) -> None:
 def inherit(model: NextItemModel, older: NextItemModel) -> None:
     """Overwrite the weights of a fresh `model` with those of `older`, over the same catalogue.
 
-    Vectors of items and behaviours that `older` was trained on are bit-equal afterwards.
+    Vectors of items and behaviours that `older` was trained on are bit-equal afterwards. Numeric
+    features that it did not have start at zero too.
 
     Raises:
         CannotContinue: the weights have other shapes, or `older` was trained on events that the
             training period of `model` lacks: they are held out now, or were removed.
     """
-    old, own = dict(older.named_parameters()), dict(model.named_parameters())
+    old: dict[str, torch.Tensor] = dict(older.named_parameters())
+    own = dict(model.named_parameters())
+    if _NUMERIC in own and _NUMERIC in old:
+        old[_NUMERIC] = _with_further_features(old[_NUMERIC], model.n_numeric)
     shapes = {name: tuple(weights.shape) for name, weights in own.items()}
     if shapes != {name: tuple(weights.shape) for name, weights in old.items()}:
         raise CannotContinue("its weights have other shapes")
@@ -68,6 +73,13 @@ def inherit(model: NextItemModel, older: NextItemModel) -> None:
         own[name][older.get_buffer(counts) == 0] = 0
     if model.has_text:
         own["text.project.weight"].copy_(_projected_anew(model, older))
+
+
+def _with_further_features(weights: torch.Tensor, n: int) -> torch.Tensor:
+    """Weights [d, 2 n] of `n` features and whether each is missing, from those of the first few."""
+    halves = weights.chunk(2, 1)
+    further = max(0, n - halves[0].shape[1])
+    return torch.cat([torch.nn.functional.pad(half, (0, further)) for half in halves], 1)
 
 
 def _projected_anew(model: NextItemModel, older: NextItemModel) -> torch.Tensor:

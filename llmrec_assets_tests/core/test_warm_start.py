@@ -97,6 +97,18 @@ def test_a_warm_fit_is_as_good_at_once_and_the_older_model_stays(older):
     assert all(torch.equal(kept[name], weights) for name, weights in older.state_dict().items())
 
 
+def test_a_further_numeric_feature_starts_without_a_say(older):
+    sequences = later()
+    numeric = np.concatenate([sequences.numeric, np.ones((len(sequences.items), 1), "f4")], 1)
+    wider = replace(sequences, numeric=numeric)
+    model = Trainer(wider, grown(), CONFIG, wider.offsets[1:]).model
+    assert (model.n_numeric, older.n_numeric) == (3, 2)
+    inherit(model, moved(older))
+    x = torch.randn(5, 6)  # two features and the new one, then which of them are missing
+    known = older.numeric(x[:, [0, 1, 3, 4]])
+    assert torch.allclose(model.numeric(x), known, atol=1e-6)
+
+
 def test_weights_that_saw_what_is_held_out_are_refused(older):
     sequences = later()
     held_out = sequences.starts + 3

@@ -4,6 +4,9 @@ Where the linear head of `head_tuning` ends, this begins: the head becomes a lay
 the transformer beneath it is trained with sentence-transformers' trainer, either through low-rank
 adapters on all its linear layers (LoRA, Hu et al. 2021) or with all its weights. The result is an
 ordinary sentence-transformers model.
+
+Measured with MiniLM on ml-latest-small: about nine times the CPU of the head alone, and nothing
+sure beyond it. The head is the default.
 """
 
 from collections.abc import Callable

@@ -38,7 +38,7 @@ def before(sequences: Sequences, share: float) -> Sequences:
     columns = {
         name: values[kept]
         for name, values in vars(sequences).items()
-        if isinstance(values, np.ndarray) and name != "offsets"
+        if isinstance(values, np.ndarray) and len(values) == len(kept) and name != "offsets"
     }
     running = np.concatenate([[0], np.cumsum(kept)])
     return replace(sequences, offsets=running[sequences.offsets], **columns)

@@ -56,7 +56,7 @@ class AblationConfig(TrainingConfig):
 
     def model(self) -> ModelConfig:
         """How each variant is trained."""
-        return ModelConfig(**self.model_dump(exclude={"scaling", "variants", "seeds"}))
+        return ModelConfig(**self.model_dump(exclude={"scaling", "start", "variants", "seeds"}))
 
 
 @dg.asset(

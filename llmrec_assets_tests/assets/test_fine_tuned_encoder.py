@@ -90,7 +90,7 @@ def test_a_promoted_encoder_is_read_by_the_model_and_tuned_once(
     monkeypatch.setattr(encoder_kinds, "tune_head", never)
     monkeypatch.setattr(encoder_kinds, "fine_tune", never)
     monkeypatch.setattr(TextEncoder, "tuned", never)
-    run_job("retrain", config=LORA, encoder=tiny)
+    run_job("retrain_with_encoder", config=LORA, encoder=tiny)
     assert newest(root).drop("decided_at").equals(first.drop("decided_at"))
 
 
@@ -122,7 +122,7 @@ def test_killed_after_tuning_it_is_only_judged(root, run_job, quick, tiny, monke
         assert not run_job(config=LORA, encoder=tiny, raise_on_error=False).success
     monkeypatch.setattr(encoder_kinds, "tune_head", never)
     monkeypatch.setattr(encoder_kinds, "fine_tune", never)
-    run_job("retrain", config=LORA, encoder=tiny)
+    run_job("retrain_with_encoder", config=LORA, encoder=tiny)
     assert newest(root)["outcome"] in ("promoted", "kept")
 
 

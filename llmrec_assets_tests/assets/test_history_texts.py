@@ -119,8 +119,9 @@ def test_a_model_that_read_histories_serves_without_them_and_the_other_way_round
     both = told.merge(untold, on=["user_id", "item_id"])
     assert not np.allclose(both["score_x"], both["score_y"])
 
-    plain = run(OFF)
-    assert HISTORIES not in resources_of(root)["registry"].load(plain).info.powers
+    plain, registry = run(OFF), resources_of(root)["registry"]
+    assert HISTORIES not in registry.load(plain).info.powers
+    registry.promote(plain, "so few users say nothing of who is better")
     untold, told = (lists_of(root, run_job, config) for config in (OFF, ON))
     assert set(told["model_version"]) == {plain}
     both = told.merge(untold, on=["user_id", "item_id"])

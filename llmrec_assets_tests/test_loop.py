@@ -17,21 +17,9 @@ import pytest
 from llmrec_assets.automation.history import latest, latest_number
 from llmrec_assets.instance import prepare
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets_tests.faults.service import SETTINGS
 
 LIMIT = 240  # seconds for the whole loop; a quiet machine needs a third of it
-SETTINGS = {
-    "LLMREC_SENSOR_SECONDS": "1",
-    "LLMREC_RETRY_SECONDS": "1",
-    "LLMREC_MIN_NEW_EVENTS": "1",
-    "LLMREC_COOLDOWN_LISTS": "0",
-    "LLMREC_COOLDOWN_WARM_START": "0",
-    "LLMREC_COOLDOWN_RETRAIN": "0",
-    "LLMREC_COOLDOWN_ENCODER": "0",
-    "LLMREC_ENCODER": "bag_of_words",
-    "LLMREC_MAX_EPOCHS": "1",
-    "LLMREC_TOP_K": "3",
-    "OMP_NUM_THREADS": "1",  # threads that spin cost more than they bring
-}
 
 
 class Loop:

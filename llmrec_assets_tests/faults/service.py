@@ -28,7 +28,7 @@ SETTINGS = {
     "LLMREC_ENCODER": "bag_of_words",
     "LLMREC_MAX_EPOCHS": "1",
     "LLMREC_TOP_K": "3",
-    "OMP_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",  # threads that spin cost more than they bring
 }
 PARTS = {
     "daemon": ("dagster._daemon", "run"),

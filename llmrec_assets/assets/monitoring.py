@@ -7,8 +7,10 @@ from pydantic import Field
 from llmrec_assets.assets import plots, s1_raw_events, s3_embeddings, s5_champion, s7_feedback
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.core import drift as measures
+from llmrec_assets.core.behaviors import in_role
 from llmrec_assets.core.next_work import TEXTS
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
 from llmrec_assets.sql import monitoring as monitoring_sql
@@ -22,7 +24,6 @@ class DriftConfig(dg.Config):
     popularity_margin: float = Field(default=measures.POPULARITY_MARGIN, ge=0, le=1)
     behavior_margin: float = Field(default=measures.BEHAVIOR_MARGIN, ge=0, le=1)
     centroid_margin: float = Field(default=measures.CENTROID_MARGIN, ge=0, le=2)
-    click_responses: list[str] = Field(default=["click", "read", "play", "view"])
     seed: int = Field(default=setting("SEED", 0, minimum=0), description="The one seed of a run.")
 
 
@@ -38,7 +39,11 @@ class DriftConfig(dg.Config):
     metadata=static_metadata(DRIFT),
 )
 def drift(
-    context: dg.AssetExecutionContext, config: DriftConfig, warehouse: Warehouse, arrays: Arrays
+    context: dg.AssetExecutionContext,
+    config: DriftConfig,
+    warehouse: Warehouse,
+    arrays: Arrays,
+    behavior_dictionary: BehaviorDictionary,
 ) -> dg.MaterializeResult:
     """One row per measure: events since the champion was trained beside those it was trained on.
 
@@ -50,7 +55,8 @@ def drift(
         champion = monitoring_sql.champion(connection)
     if champion is None:
         return dg.MaterializeResult(metadata={**metadata, "not_measured_because": "nothing serves"})
-    found, through, answers = measure(champion, config, warehouse, arrays)
+    clicks = in_role("click", behavior_dictionary.load())
+    found, through, answers = measure(champion, config, clicks, warehouse, arrays)
     with warehouse.connect() as connection:
         history = monitoring_sql.record_drift(connection, champion.name, through, found)
         metadata = run_metadata(connection, DRIFT)
@@ -81,14 +87,21 @@ def drift(
 
 
 def measure(
-    champion: Champion, config: DriftConfig, warehouse: Warehouse, arrays: Arrays
+    champion: Champion,
+    config: DriftConfig,
+    clicks: list[str],
+    warehouse: Warehouse,
+    arrays: Arrays,
 ) -> tuple[list[measures.Drift], tuple[int, int], int]:
-    """(what could be measured, newest event and feedback, events that answer lists)."""
+    """(what could be measured, newest event and feedback, events that answer lists).
+
+    `clicks` are the behaviours that count as such.
+    """
     with warehouse.connect() as connection:
         items = monitoring_sql.event_counts(connection, "item_id", champion.trained_through)
         mix = monitoring_sql.event_counts(connection, "behavior", champion.trained_through)
         texts = monitoring_sql.item_rows(connection)
-        rates = monitoring_sql.click_rates(connection, champion.name, config.click_responses)
+        rates = monitoring_sql.click_rates(connection, champion.name, clicks)
         through = monitoring_sql.newest(connection)
         answers = monitoring_sql.answers_since(connection, champion.judged_through)
         matrix = None

@@ -1,6 +1,6 @@
 """Stage 5: how good the newest model is, beside the champion and rankings without training."""
 
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import dagster as dg
 from pydantic import Field, field_validator
@@ -12,8 +12,10 @@ from llmrec_assets.assets.table_metadata import (
     static_metadata,
     table_schema,
 )
+from llmrec_assets.core.behaviors import in_role
 from llmrec_assets.core.config import Baseline
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
@@ -52,11 +54,10 @@ class EvaluationConfig(dg.Config):
         description="Under the sigmoid objective: probabilities from which an item counts as"
         " recommended, each with the items and targets that reach it.",
     )
-    rewards: list[str] = Field(
-        default=["click", "read", "play", "view"],
-        description="Responses by which an explored slot of a list earns 1 in the off-policy"
-        " estimates; buy and purchase would tell of conversions.",
-        min_length=1,
+    reward: Literal["click", "conversion"] = Field(
+        default="click",
+        description="By which responses an explored slot of a list earns 1 in the off-policy"
+        " estimates: those that have this role in the dictionary of behaviours.",
     )
     most_weight: float = Field(
         default=100.0, description="Importance weights above this count as this.", gt=0
@@ -90,6 +91,7 @@ def model_evaluation(
     warehouse: Warehouse,
     arrays: Arrays,
     registry: Registry,
+    behavior_dictionary: BehaviorDictionary,
 ) -> dg.MaterializeResult:
     """One row per metric: challenger and champion beside popularity and decayed Markov.
 
@@ -112,9 +114,8 @@ def model_evaluation(
         config.thresholds,
         cast(list[Baseline], config.baselines),
     )
-    earned, note = off_policy_steps.estimate(
-        warehouse, past, champion, config.rewards, config.most_weight
-    )
+    rewards = in_role(config.reward, behavior_dictionary.load())
+    earned, note = off_policy_steps.estimate(warehouse, past, champion, rewards, config.most_weight)
     notes.append(note)
     registry.log_test_metrics(version, judgement.rows)
     with warehouse.connect() as connection:

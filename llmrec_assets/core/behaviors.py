@@ -119,6 +119,13 @@ def names(behaviors: Mapping[str, Behavior] = DEFAULT_BEHAVIORS) -> dict[str, st
     return words | EXPOSURE_WORDS | {name: name for name in (EXPOSURE, *behaviors)}
 
 
+def in_role(
+    role: Literal["click", "conversion"], behaviors: Mapping[str, Behavior] = DEFAULT_BEHAVIORS
+) -> list[str]:
+    """The behaviours that count as clicks, or as conversions."""
+    return sorted(name for name, known in behaviors.items() if known.role == role)
+
+
 def hiding(behaviors: Mapping[str, Behavior] = DEFAULT_BEHAVIORS) -> list[str]:
     """The behaviours after which their item is not shown to the user again."""
     return sorted(name for name, known in behaviors.items() if known.hides)

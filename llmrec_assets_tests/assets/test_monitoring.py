@@ -105,9 +105,12 @@ def test_a_measurement_is_repeatable_and_older_ones_stay(served, run_job):
     assert sorted(table["events_through"].unique()) == [368, 416]
 
 
-@pytest.mark.parametrize(("clicks_later", "fell"), [(0, True), (2, False)])
+@pytest.mark.parametrize(
+    ("response", "clicks_later", "fell"),
+    [("click", 0, True), ("click", 2, False), ("listen", 0, True)],
+)
 def test_fewer_clicks_than_before_are_noticed_and_answers_counted(
-    served, run_job, clicks_later, fell
+    served, run_job, response, clicks_later, fell
 ):
     lists = pd.read_parquet(served.recommendations).query("rank <= 4")
     rows = []
@@ -118,7 +121,7 @@ def test_fewer_clicks_than_before_are_noticed_and_answers_counted(
         one["timestamp"] = at.isoformat()
         rows.append(one | {"feedback_id": f"s{place}", "response": "impression"})
         if place % 4 < (clicks_later if later else 2):
-            rows.append(one | {"feedback_id": f"c{place}", "response": "click"})
+            rows.append(one | {"feedback_id": f"c{place}", "response": response})
     (served.landing_feedback / "f.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found, names = measured(served, run_job, "collect_feedback")
     assert ("click_through" in names) is fell
@@ -127,4 +130,4 @@ def test_fewer_clicks_than_before_are_noticed_and_answers_counted(
     assert found.loc["click_through", "value"] == pytest.approx(0.5 - clicks_later / 4, abs=0.02)
     run_job("ingest")
     answered = history.latest_number(run_job.instance, "drift", "answers")
-    assert answered == sum(row["response"] == "click" for row in rows) > 0
+    assert answered == sum(row["response"] == response for row in rows) > 0

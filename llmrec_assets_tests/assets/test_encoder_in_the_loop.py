@@ -5,13 +5,13 @@ import json
 import pandas as pd
 
 from llmrec_assets.assets.model_inputs import read_inputs
-from llmrec_assets.core.encoder_head import MARK
 from llmrec_assets.core.gate import Decision
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets_tests.assets.test_item_encoder import CONFIG, newest, small, write
 
 __all__ = ["small"]  # a fixture
+HEAD = "+head-"  # in the name of an encoder with a tuned head
 QUICK = {"temporal_model": {"max_epochs": 1}, "model_evaluation": {"global_time_split": False}}
 
 
@@ -68,8 +68,8 @@ def test_a_champion_ranks_by_its_own_encoder_after_a_challenger_with_a_new_one_l
     before = lists(root, run_job)
 
     run_job("retrain_with_encoder", config=QUICK | {"item_encoder": CONFIG["item_encoder"]})
-    assert MARK in newest(root)["encoder"]
-    assert MARK in read_inputs(warehouse, arrays, "z-score", ("final",)).encoder
+    assert HEAD in newest(root)["encoder"]
+    assert HEAD in read_inputs(warehouse, arrays, "z-score", ("final",)).encoder
     with warehouse.connect() as connection:
         challenger = str(model_sql.newest_training(connection)["model_version"])
     registry = resources_of(root)["registry"]

@@ -1,6 +1,7 @@
 """What many tests need: an empty data root, its resources, and the real data sets."""
 
 import os
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +9,7 @@ import pytest
 
 from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources import registry
 from llmrec_assets.resources.wiring import resources_of
 
 REAL_DATA = "LLMREC_TEST_DATA"
@@ -20,6 +22,21 @@ SIX_LINES = """user_id,item_id,timestamp,behavior
 2,1003,4,browse
 2,1004,5,buy
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrated_once(tmp_path_factory):
+    """MLflow migrates a new database for seconds: the first store's is copied for the others."""
+    made, migrate = tmp_path_factory.mktemp("mlflow") / "mlflow.db", registry._new_database
+
+    def copied(path: Path) -> None:
+        if not made.exists():
+            migrate(made)
+        shutil.copyfile(made, path)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(registry, "_new_database", copied)
+        yield
 
 
 @pytest.fixture

@@ -70,6 +70,16 @@ class Layout:
         return self.serving / "items.parquet"
 
     @property
+    def packages(self) -> Path:
+        """Published packages, a folder each."""
+        return self.serving / "packages"
+
+    @property
+    def current_package(self) -> Path:
+        """Which of the packages is the current one."""
+        return self.serving / "current.json"
+
+    @property
     def mlflow_database(self) -> Path:
         """MLflow's tracking and registry store."""
         return self.root / "mlflow.db"

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 import numpy as np
@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec_assets.assets import scoring_steps
-from llmrec_assets.assets.model_inputs import read_inputs
+from llmrec_assets.assets.model_inputs import Inputs, read_inputs
+from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.exploration import explored_slots
 from llmrec_assets.core.lists import Hidden, Lists, ListSettings, list_id, make_lists
 from llmrec_assets.core.ranking import Scorer
@@ -32,6 +33,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """Whoever serves, fitted on all events."""
+
+    scorer: Scorer
+    version: str
+    inputs: Inputs  # what it reads
+    source: Literal["model", "fallback"]  # of its rows
+
+    @property
+    def data(self) -> TrainingData:
+        """All events."""
+        return self.inputs.final
+
+
+@dataclass(frozen=True)
+class Material:
+    """What lists are made of."""
+
+    serving: Serving
+    users: list[str]
+    sequences: Sequences  # of all `users`
+    hidden: Hidden
+    settings: ListSettings
+    list_ids: list[str]
+    generated_at: datetime  # UTC, without zone
+
+
+@dataclass(frozen=True)
 class PublishedLists:
     """A written but not yet published file of lists."""
 
@@ -43,6 +72,7 @@ class PublishedLists:
     sources: dict[str, int]
     explored_slots: int  # of a list
     hidden: int  # pairs of user and item that are not shown
+    made_of: Material
 
     def metadata(self) -> dict[str, Any]:
         """What the materialisation shows of it."""
@@ -71,43 +101,58 @@ def make(
 
     `hidden` has columns user_id and item_id: what a user wants no more of.
     """
-    scorer, version, data, source = serving_scorer(decision, warehouse, arrays, registry)
+    serving = serving_scorer(decision, warehouse, arrays, registry)
+    material, data = _material(serving, users, hidden, config), serving.data
+    names = {
+        "users": np.array(users, dtype=object),
+        "items": np.array(data.items, dtype=object),
+        "lists": np.array(material.list_ids, dtype=object),
+    }
+    sources = Counter()
+    with publisher.partial() as (path, writer):
+        for block in make_lists(
+            serving.scorer,
+            material.sequences,
+            material.list_ids,
+            material.settings,
+            material.hidden,
+            rows_of(data.catalogue.n_items, least=64),
+        ):
+            table = _table(block, names, serving.source, serving.version, material.generated_at)
+            sources.update(table["source"].to_pylist())
+            writer.write_table(table)
+    return PublishedLists(
+        path,
+        serving.version,
+        len(users),
+        data.items_through,
+        data.through,
+        dict(sorted(sources.items())),
+        explored_slots(config.top_k, config.exploration),
+        len(material.hidden.items),
+        material,
+    )
+
+
+def _material(
+    serving: Serving, users: list[str], hidden: pd.DataFrame, config: "RecommendationsConfig"
+) -> Material:
     settings = ListSettings(
         config.top_k, config.exclude_seen, config.exploration, config.seed, config.temperature
     )
-    sequences = with_users(data, users)
-    excluded = hidden_codes(hidden, users, data.items)
+    data, excluded = serving.data, hidden_codes(hidden, users, serving.data.items)
     ids = [
         list_id(
             user,
-            version,
+            serving.version,
             data.fingerprint,
             settings,
             [data.items[code - 1] for code in excluded.of_user(place).tolist()],
         )
         for place, user in enumerate(users)
     ]
-    names = {
-        "users": np.array(users, dtype=object),
-        "items": np.array(data.items, dtype=object),
-        "lists": np.array(ids, dtype=object),
-    }
-    now, sources = datetime.now(UTC).replace(tzinfo=None), Counter()
-    with publisher.partial() as (path, writer):
-        for block in make_lists(scorer, sequences, ids, settings, excluded):
-            table = _table(block, names, source, version, now)
-            sources.update(table["source"].to_pylist())
-            writer.write_table(table)
-    return PublishedLists(
-        path,
-        version,
-        len(users),
-        data.items_through,
-        data.through,
-        dict(sorted(sources.items())),
-        explored_slots(config.top_k, config.exploration),
-        len(excluded.items),
-    )
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return Material(serving, users, with_users(data, users), excluded, settings, ids, now)
 
 
 def hidden_codes(hidden: pd.DataFrame, users: list[str], items: list[str]) -> Hidden:
@@ -120,8 +165,8 @@ def hidden_codes(hidden: pd.DataFrame, users: list[str], items: list[str]) -> Hi
 
 def serving_scorer(
     decision: dict[str, Any], warehouse: Warehouse, arrays: Arrays, registry: Registry
-) -> tuple[Scorer, str, TrainingData, str]:
-    """(scorer fitted on all events, its version, the data it reads, the source of its rows).
+) -> Serving:
+    """Whoever serves, fitted on all events.
 
     Raises:
         dagster.Failure: the champion cannot read the texts as they are encoded now.
@@ -138,12 +183,11 @@ def serving_scorer(
         scorer = scoring_steps.scorer_of(
             package, "final", inputs.final, inputs.final.sequences.offsets[1:]
         )
-        return scorer, info.version, inputs.final, "model"
-    data = read_inputs(warehouse, arrays, "z-score", ("final",)).final
-    scorer = scoring_steps.baselines([decision["served"]], data, data.sequences.offsets[1:])[
-        decision["served"]
-    ]
-    return scorer, f"{decision['served']}-{data.fingerprint[:8]}", data, "fallback"
+        return Serving(scorer, info.version, inputs, "model")
+    inputs = read_inputs(warehouse, arrays, "z-score", ("final",))
+    data, name = inputs.final, decision["served"]
+    scorer = scoring_steps.baselines([name], data, data.sequences.offsets[1:])[name]
+    return Serving(scorer, f"{name}-{data.fingerprint[:8]}", inputs, "fallback")
 
 
 def with_users(data: TrainingData, users: list[str]) -> Sequences:

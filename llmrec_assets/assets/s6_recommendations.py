@@ -61,16 +61,19 @@ def recommendations(
 ) -> dg.MaterializeResult:
     """One row per user and rank, by whoever serves; published as Parquet, replaced atomically.
 
+    Beside it, for `llmrec serve`, a package of all that the lists were made of.
+
     Lists of earlier runs stay in the table for feedback to be joined to. An item that a user
     dislikes, or is not interested in, is not shown to that user again.
     """
-    from llmrec_assets.assets import list_steps
+    from llmrec_assets.assets import list_steps, package_steps
 
     champion = registry.alias(CHAMPION)
     with warehouse.connect() as connection:
         decision = model_sql.newest_decision(connection)
         users = lists_sql.every_user(connection)
-        hidden = lists_sql.hidden_items(connection, hiding(behavior_dictionary.load()))
+        dictionary = behavior_dictionary.load()
+        hidden = lists_sql.hidden_items(connection, hiding(dictionary))
     if champion is not None:
         decision |= {"kind": "model", "served": champion}
     published = list_steps.make(
@@ -84,7 +87,8 @@ def recommendations(
         lists_sql.publish_items(connection, publisher.items)
         metadata = run_metadata(connection, RECOMMENDATIONS)
     publisher.publish(published.partial)
-    return dg.MaterializeResult(metadata={**metadata, **published.metadata()})
+    package = package_steps.publish_package(published.made_of, warehouse, publisher, dictionary)
+    return dg.MaterializeResult(metadata={**metadata, **published.metadata(), **package})
 
 
 @dg.asset_check(asset=recommendations, blocking=True)

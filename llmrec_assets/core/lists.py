@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from llmrec_assets.core import exploration
-from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.ranking import NEVER, Scorer, best, exclude_seen
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
@@ -39,6 +38,11 @@ class Hidden:
         """Pairs of user (0..n_users-1) and item codes in any order, int64 [N] each."""
         order = np.lexsort((items, users))
         return cls(np.searchsorted(users[order], np.arange(n_users + 1)), items[order])
+
+    @classmethod
+    def none(cls, n_users: int) -> "Hidden":
+        """Nothing is hidden."""
+        return cls(np.zeros(n_users + 1, np.int64), np.zeros(0, np.int64))
 
     def of_user(self, user: int) -> np.ndarray:
         """The codes of one user's hidden items."""
@@ -90,8 +94,9 @@ def make_lists(
     list_ids: Sequence[str],
     settings: ListSettings,
     hidden: Hidden | None = None,
+    block: int = 64,
 ) -> Iterator[Lists]:
-    """Lists for the step after all events, for every user, in blocks that fit in memory.
+    """Lists for the step after all events, for every user, `block` users at a time.
 
     Args:
         scorer: what ranks.
@@ -99,35 +104,69 @@ def make_lists(
         list_ids: of each user, in the order of their codes; randomised slots depend on them.
         settings: length, filter and exploration.
         hidden: items that are not shown to a user; none when not given.
+        block: users whose scores of all items are held at a time.
     """
-    hidden = hidden or Hidden(np.zeros(sequences.n_users + 1, np.int64), np.zeros(0, np.int64))
-    start = 0
-    while start < sequences.n_users:
-        probe = np.arange(start, min(start + 64, sequences.n_users))
-        logits = scorer.logits(sequences, sequences.offsets[probe + 1], probe)
-        room = rows_of(logits.shape[1], least=len(probe))
-        users = np.arange(start, min(start + room, sequences.n_users))
-        if len(users) > len(probe):
-            logits = scorer.logits(sequences, sequences.offsets[users + 1], users)
+    hidden = hidden or Hidden.none(sequences.n_users)
+    for start in range(0, sequences.n_users, block):
+        users = np.arange(start, min(start + block, sequences.n_users))
         ids = [list_ids[u] for u in users.tolist()]
-        yield _block(logits, sequences, users, ids, settings, hidden)
-        start = int(users[-1]) + 1
+        yield recommend(scorer, sequences, users, ids, settings, hidden)
 
 
-def _block(
-    logits: torch.Tensor,
+def recommend(
+    scorer: Scorer,
     sequences: Sequences,
     users: np.ndarray,
-    list_ids: list[str],
+    list_ids: Sequence[str],
     settings: ListSettings,
     hidden: Hidden,
 ) -> Lists:
-    everything, probabilities = logits.clone(), logits.softmax(1)
+    """The lists of a block of users after all their events: the one way a list comes to be.
+
+    Args:
+        scorer: what ranks.
+        sequences: the events of at least these users.
+        users: int64 [B], as many as there is room for scores [B, V+1].
+        list_ids: of each of `users`; randomised slots depend on them.
+        settings: length, filter and exploration.
+        hidden: items that are not shown to a user.
+    """
+    logits = scorer.logits(sequences, sequences.offsets[users + 1], users)
+    return lists_of(logits, sequences, users, list_ids, settings, hidden)
+
+
+def lists_of(
+    logits: torch.Tensor,
+    sequences: Sequences,
+    users: np.ndarray,
+    list_ids: Sequence[str],
+    settings: ListSettings,
+    hidden: Hidden,
+    allowed: torch.Tensor | None = None,
+    refill: bool = True,
+) -> Lists:
+    """`recommend` from scores (float [B, V+1], modified in place).
+
+    Args:
+        logits: scores of all items, column 0 is -inf.
+        sequences: the events of at least these users.
+        users: int64 [B].
+        list_ids: of each of `users`.
+        settings: length, filter and exploration.
+        hidden: items that are not shown to a user.
+        allowed: bool [B, V+1], items that may be shown; all when not given.
+        refill: whether a list that would be empty shows what was seen, or else what is hidden; it
+            never shows what is not allowed.
+    """
+    probabilities = logits.softmax(1)
+    if allowed is not None:
+        logits[~allowed] = NEVER
+    everything = logits.clone()
     if settings.exclude_seen:
         exclude_seen(logits, sequences, sequences.offsets[users + 1], users)
     hidden.exclude(logits, users)
     exhausted = logits[:, 1:].isneginf().all(1)
-    if exhausted.any():
+    if refill and exhausted.any():
         logits[exhausted] = _refilled(everything[exhausted], users[exhausted.numpy()], hidden)
     codes = best(logits, settings.top_k).numpy()
     propensities = np.ones(codes.shape)

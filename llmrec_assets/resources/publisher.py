@@ -34,14 +34,19 @@ class Publisher(dg.ConfigurableResource):
     root: str = Field(description="The data root.")
 
     @property
+    def layout(self) -> Layout:
+        """Of the data root."""
+        return Layout(Path(self.root))
+
+    @property
     def recommendations(self) -> Path:
         """The published lists."""
-        return Layout(Path(self.root)).recommendations
+        return self.layout.recommendations
 
     @property
     def items(self) -> Path:
         """The published titles."""
-        return Layout(Path(self.root)).published_items
+        return self.layout.published_items
 
     @contextmanager
     def partial(self) -> Iterator[tuple[Path, pq.ParquetWriter]]:

@@ -99,6 +99,29 @@ def keep_lists(connection: duckdb.DuckDBPyConnection, lists: Path, keep_days: in
     )
 
 
+def item_facts(connection: duckdb.DuckDBPyConnection, items: list[str]) -> pd.DataFrame:
+    """item_id, title, category, brand and price of `items`, in their order."""
+    found = connection.execute(
+        """select item_id, texts.title, category, brand, price::double as price
+        from s2_sequences.item_texts as texts left join s1_raw_events.raw_items using (item_id)"""
+    ).df()
+    return found.set_index("item_id").reindex(items).rename_axis("item_id").reset_index()
+
+
+def ingested_segments(connection: duckdb.DuckDBPyConnection, through: int) -> list[str]:
+    """Files of an online service whose events, all up to sequence number `through`, are in."""
+    return [
+        row[0]
+        for row in connection.execute(
+            """select name from s1_raw_events.files where kind = 'events' and name like 'serve-%'
+            and content_hash not in (
+                select file_hash from s1_raw_events.raw_events where seq > ?)
+            order by name""",
+            [through],
+        ).fetchall()
+    ]
+
+
 def publish_items(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     """Replace the published titles, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,10 @@ from llmrec_assets.sql.tables import read_columns
 
 Scaling = Literal["z-score", "min-max"]
 
-SCALED = {
-    "z-score": "({x} - {s}.mean) / greatest({s}.std, 1e-6)",
-    "min-max": "({x} - {s}.minimum) / greatest({s}.maximum - {s}.minimum, 1e-6)",
+SCALED_FEATURES = ("rating", "value")
+SCALE_PARTS = {
+    "z-score": ("mean", "greatest(std, 1e-6)"),
+    "min-max": ("minimum", "greatest(maximum - minimum, 1e-6)"),
 }
 
 
@@ -129,16 +130,18 @@ def _read_steps(
 ) -> dict[str, np.ndarray]:
     """The columns of fused_features by user and position; numeric ones float32, unknown NaN."""
     numeric = {name: f"steps.{name}" for name in NUMERIC_FEATURES}
-    for name in ("rating", "value"):
-        numeric[name] = SCALED[scaling].format(x=f"steps.{name}", s=name)
+    shift, scale = SCALE_PARTS[scaling]
+    for name in SCALED_FEATURES:
+        numeric[name] = f"(steps.{name} - {name}.shift) / {name}.scale"
     selected = ", ".join(
         f"coalesce(({expression})::float, 'nan'::float) as {name}"
         for name, expression in numeric.items()
     )
     joins = " ".join(
-        f"left join {VALUE_STATISTICS.full_name} as {name} on {name}.version = $version"
+        f"left join (select *, {shift} as shift, {scale} as scale"
+        f" from {VALUE_STATISTICS.full_name}) as {name} on {name}.version = $version"
         f" and {name}.fit = $fit and {name}.feature = '{name}' and {name}.behavior = names.behavior"
-        for name in ("rating", "value")
+        for name in SCALED_FEATURES
     )
     return read_columns(
         connection,
@@ -149,6 +152,31 @@ def _read_steps(
         order by user_code, position""",
         {"version": version, "fit": fit},
     )
+
+
+def value_scales(
+    connection: duckdb.DuckDBPyConnection,
+    behaviors: list[str],
+    fit: str,
+    statistics_version: str,
+    scaling: Scaling,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(shift, scale) of rating and value: what `load` subtracts and divides by.
+
+    Both float64 [2, B+1] by behaviour code, NaN where a behaviour never had the feature.
+    """
+    shift, scale = SCALE_PARTS[scaling]
+    rows = connection.execute(
+        f"""select feature, behavior, {shift}, {scale} from {VALUE_STATISTICS.full_name}
+        where version = ? and fit = ?""",
+        [statistics_version, fit],
+    ).fetchall()
+    codes = {name: code for code, name in enumerate(behaviors, start=1)}
+    found = np.full((2, 2, len(behaviors) + 1), np.nan)
+    for feature, behavior, shift, scale in rows:
+        if behavior in codes:
+            found[:, SCALED_FEATURES.index(feature), codes[behavior]] = shift, scale
+    return found[0], found[1]
 
 
 def _rows_of_histories(rows: np.ndarray) -> np.ndarray:

@@ -80,7 +80,8 @@ def test_whole_histories_take_part_in_what_is_judged_and_served(root, run, run_j
     )
     assert set(protocols["protocol"]) == {"leave_one_out", "global_time"}
 
-    scorer, _, data, _ = serving(root)
+    found = serving(root)
+    scorer, data = found.scorer, found.data
     everybody = np.arange(len(data.users))
     told = scorer.experts.prior[HISTORIES].logits(
         data.sequences, data.sequences.offsets[1:], everybody

@@ -70,7 +70,8 @@ def test_answers_to_explored_slots_tell_what_the_challenger_would_have_earned(
     warehouse, arrays, registry = (resources[n] for n in ("warehouse", "arrays", "registry"))
     with warehouse.connect() as connection:
         decision = model_sql.newest_decision(connection)
-    scorer, _, data, _ = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    serving = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    scorer, data = serving.scorer, serving.data
 
     # Who made the lists is found to draw as it drew, and is worth what it earned.
     itself = PastFit(scorer, data, data.sequences.starts)
@@ -127,7 +128,7 @@ def test_histories_of_logged_lists_end_where_the_answers_begin(answered, root, r
     serving = list_steps.serving_scorer(
         decision, resources["warehouse"], resources["arrays"], resources["registry"]
     )
-    data = serving[2]
+    data = serving.data
     assert len(data.sequences.items) > USERS * EVENTS  # the answers came back as events
     through = rows.groupby("list_id", sort=True)["through"].first().to_numpy()
     log = off_policy_steps.read_log(rows, through, data, seqs)

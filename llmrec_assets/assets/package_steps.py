@@ -1,0 +1,95 @@
+"""How what the lists were made of becomes a package for online services.
+
+Imports torch: assets import this module in their bodies only.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmrec_assets import published
+from llmrec_assets.assets.list_steps import Material
+from llmrec_assets.core.behaviors import Behavior
+from llmrec_assets.core.content import TextSimilarity
+from llmrec_assets.core.new_events import ItemFacts, Scales
+from llmrec_assets.core.online import Snapshot, StepTexts
+from llmrec_assets.core.recommender import Recommender
+from llmrec_assets.published import PublishedInfo
+from llmrec_assets.resources.publisher import Publisher
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s6_recommendations as lists_sql
+from llmrec_assets.sql import training_data
+from llmrec_assets.sql.training_data import TrainingData
+
+
+def publish_package(
+    material: Material, warehouse: Warehouse, publisher: Publisher, dictionary: dict[str, Behavior]
+) -> dict[str, Any]:
+    """Publish all that the lists, which are published already, were made of; metadata about it."""
+    serving, data = material.serving, material.serving.data
+    with warehouse.connect() as connection:
+        items = lists_sql.item_facts(connection, data.items)
+        segments = lists_sql.ingested_segments(connection, data.through)
+        shift, scale = training_data.value_scales(
+            connection,
+            data.behaviors,
+            "final",
+            serving.inputs.statistics_version,
+            serving.inputs.scaling,
+        )
+    info = PublishedInfo(
+        model_version=serving.version,
+        source=serving.source,
+        data_fingerprint=data.fingerprint,
+        encoder=serving.inputs.encoder,
+        generated_at=material.generated_at,
+        settings=vars(material.settings),
+        behaviors=data.behaviors,
+        dictionary=dictionary,
+        segments=segments,
+        relative=data.sequences.relative,
+    )
+    package = published.publish(
+        publisher.layout,
+        snapshot_of(material, Scales(shift, scale)),
+        info,
+        items,
+        material.users,
+        material.list_ids,
+        publisher.recommendations,
+    )
+    return {"package": package, "package_bytes": _size(publisher.layout.packages / package)}
+
+
+def snapshot_of(material: Material, scales: Scales) -> Snapshot:
+    """The lists' material as an online service needs it."""
+    data, sequences = material.serving.data, material.sequences
+    n_items = data.catalogue.n_items
+    return Snapshot(
+        scorer=material.serving.scorer,
+        sequences=sequences,
+        n_items=n_items,
+        hidden=material.hidden,
+        settings=material.settings,
+        facts=ItemFacts.of(sequences.items, sequences.times, n_items),
+        step_texts=StepTexts.of(sequences, data.catalogue.text_rows),
+        scales=scales,
+        item_vectors=_item_vectors(material, data),
+    )
+
+
+def _item_vectors(material: Material, data: TrainingData) -> np.ndarray:
+    """The vectors that the scorer compares items by, else those it would: float32 [V+1, D]."""
+    scorer = material.serving.scorer
+    if isinstance(scorer, Recommender) and "texts" in scorer.experts.prior:
+        return scorer.experts.prior["texts"].vectors.numpy()  # pyright: ignore
+    catalogue = data.catalogue
+    if not len(catalogue.embeddings):
+        return np.zeros((catalogue.n_items + 1, 0), dtype=np.float32)
+    trained = np.bincount(data.sequences.items, minlength=catalogue.n_items + 1) > 0
+    return TextSimilarity(catalogue, trained).vectors.numpy()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())

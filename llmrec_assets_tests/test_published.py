@@ -1,0 +1,168 @@
+"""A published package ranks as the pipeline did, and its new events are those of the pipeline."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmrec_assets import published
+from llmrec_assets.core.gate import Decision
+from llmrec_assets.core.new_events import NUMERIC, NewEvent
+from llmrec_assets.core.online import History, assemble, recommend
+from llmrec_assets.published import BrokenPackage
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets.sql.s4_tables import NUMERIC_FEATURES
+
+CONFIG = {
+    "temporal_model": {"max_epochs": 1},
+    "model_evaluation": {"global_time_split": False},
+}
+USERS, ITEMS, EVENTS = 40, 24, 7
+
+
+def event(user, step):
+    """Ratings and dwell times of all kinds, sessions of several lengths, items met again."""
+    item = (user * 5 + step * step) % (ITEMS - 2)
+    time = 1_700_000_000 + user * 40_000 + step * (900 if step % 3 else 9_000)
+    rating = "" if step % 2 else 1 + (user + step) % 5
+    behavior = ("buy", "view", "rate")[(user + step) % 3]
+    return f"u{user:02},i{item:02},{time},{behavior},{rating}"
+
+
+def write_events(root, name, steps):
+    lines = [event(user, step) for user in range(USERS) for step in steps]
+    header = "user_id,item_id,timestamp,behavior,rating\n"
+    (root.landing_events / name).write_text(header + "\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def publish(root, run_job):
+    """Let a model, or a baseline, serve events of `steps`; the package that was published."""
+    kinds = ["red shoes", "blue shoes", "green tea", "black tea"]
+    titles = "".join(f"i{n:02},{kinds[n % 4]} {n},{kinds[n % 4][-5:]}\n" for n in range(ITEMS))
+    (root.landing_items / "items.csv").write_text("item_id,title,category\n" + titles)
+
+    def run(steps, kind="model", **lists):
+        write_events(root, f"{len(list(root.landing_events.iterdir()))}.csv", steps)
+        run_job(config=CONFIG)
+        with resources_of(root)["warehouse"].connect() as connection:
+            row = model_sql.newest_training(connection)
+            version, through = str(row["model_version"]), int(row["trained_through"])
+            served = version if kind == "model" else kind
+            decision = Decision(
+                outcome="promoted" if kind == "model" else "kept",
+                served=served,
+                kind="model" if kind == "model" else "baseline",
+                reason="a test",
+            )
+            model_sql.record_decision(connection, version, through, decision)
+        run_job("refresh_lists", config={"recommendations": lists})
+        return current(root)
+
+    return run
+
+
+def current(root):
+    package = published.read_current(root)
+    assert package is not None
+    return published.load(root.packages / package)
+
+
+def online(package, histories):
+    ids = [package.list_ids[h.user] if h.user is not None else "" for h in histories]
+    made = recommend(package.snapshot, histories, ids)
+    return pd.DataFrame({"user": made.users, "rank": made.ranks, "code": made.codes,
+                         "score": made.scores, "propensity": made.propensities})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "lists"),
+    [("model", {}), ("model", {"exploration": 0.3}), ("popularity", {}), ("decayed_markov", {})],
+)
+def test_online_lists_of_published_histories_are_the_published_lists(publish, kind, lists):
+    package = publish(range(EVENTS), kind, **lists)
+    assert package.info.source == ("model" if kind == "model" else "fallback")
+    made = online(package, [History(user) for user in range(USERS)])
+    kept = package.lists
+    assert made["user"].map(lambda u: package.user_ids[u]).tolist() == kept["user_id"].tolist()
+    assert made["rank"].tolist() == kept["rank"].tolist()
+    assert [package.items["item_id"][c - 1] for c in made["code"]] == kept["item_id"].tolist()
+    assert np.allclose(made["score"], kept["score"], atol=1e-5)
+    assert np.allclose(made["propensity"], kept["propensity"], rtol=1e-4)
+
+
+def new_events(package, user, steps):
+    events = []
+    for step in steps:
+        _, item, time, behavior, rating = event(user, step).split(",")
+        events.append(
+            NewEvent(
+                package.item_codes[item],
+                package.behavior_codes[behavior],
+                int(time) * 1_000_000,
+                float(rating) if rating else np.nan,
+            )
+        )
+    return events
+
+
+def test_new_events_are_read_as_stage_four_would(root, run_job, publish):
+    before = publish(range(EVENTS))
+    histories = [
+        History(user, new_events(before, user, reversed((EVENTS, EVENTS + 1))))
+        for user in range(USERS)
+    ]
+    live = assemble(before.snapshot, histories)
+    write_events(root, "newest.csv", (EVENTS, EVENTS + 1))
+    run_job("ingest")
+    run_job("refresh_lists")
+    after = current(root).snapshot.sequences
+    assert live.offsets.tolist() == after.offsets.tolist()
+    for name in ("items", "behaviors", "times"):
+        assert (getattr(live, name) == getattr(after, name)).all(), name
+    told = after.text_rows >= 0
+    assert ((live.text_rows >= 0) == told).all()
+    # What others did since is not known online: it tells in the item's age and popularity alone.
+    mine = [NUMERIC.index(name) for name in NUMERIC if name not in ("item_age", "item_popularity")]
+    new = np.flatnonzero(np.arange(len(live.items)) >= 0)
+    ours, theirs = live.numeric[new][:, mine], after.numeric[new][:, mine]
+    assert np.allclose(ours, theirs, atol=1e-4, equal_nan=True), np.argwhere(
+        ~np.isclose(ours, theirs, atol=1e-4, equal_nan=True)
+    )[:5]
+
+
+def test_a_new_event_changes_the_next_list_and_hides_what_was_seen(publish):
+    package = publish(range(EVENTS))
+    first = online(package, [History(3)])
+    liked = NewEvent(int(first["code"][0]), 1, 1_900_000_000_000_000)
+    then = online(package, [History(3, [liked])])
+    assert liked.item not in set(then["code"])
+    assert first["code"].tolist()[1:] != then["code"].tolist()
+    nobody = online(package, [History(None, [liked])])
+    assert liked.item not in set(nobody["code"])
+    assert len(online(package, [History(None)])) == len(first)
+
+
+def test_a_damaged_package_is_not_read(root, publish):
+    package = publish(range(EVENTS), "popularity")
+    folder = root.packages / package.info.package_id
+    text = (folder / published.SCORER).read_text()
+    (folder / published.SCORER).write_text(text.replace("popularity", "Popularity", 1) + " ")
+    with pytest.raises(BrokenPackage, match="has changed since it was published"):
+        published.load(folder)
+
+
+def test_two_packages_are_kept_and_the_newest_is_current(root, run_job, publish):
+    ids = [publish(range(EVENTS), "popularity").info.package_id]
+    for top_k in (5, 6, 7):
+        run_job("refresh_lists", config={"recommendations": {"top_k": top_k}})
+        ids.append(published.read_current(root))
+    assert len(set(ids)) == 4
+    assert {path.name for path in root.packages.iterdir()} == set(ids[-2:])
+    assert json.loads(root.current_package.read_text()) == {"package": ids[-1]}
+
+
+def test_both_know_the_same_numeric_features():
+    assert NUMERIC == NUMERIC_FEATURES

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,78 @@ def rollback(version: str, because: str) -> None:
 def approve(version: str, because: str) -> None:
     """Serve VERSION, which won and awaits approval, and draw new lists by it."""
     _serve("approve", version, because)
+
+
+@main.command("erase-user")
+@click.argument("user")
+@click.confirmation_option(prompt="This cannot be undone. Erase the user?")
+def erase_user(user: str) -> None:
+    """Forget USER everywhere, draw new lists without it, and prove that nothing is left."""
+    from llmrec_assets.operations import erasure, search
+
+    layout = Layout.from_environment()
+    _require_store(layout)
+    with _alone(layout):
+        forgotten = erasure.forget(layout, user)
+    click.echo(
+        f"{forgotten.rows} rows of tables and rows of {len(forgotten.files)} landing files are gone"
+    )
+    if _has_events(layout):
+        _run_jobs(layout, ["refresh_lists"])
+    with _alone(layout):
+        erasure.sweep(layout, forgotten)
+        left = search.find_user(layout, user)
+    if forgotten.versions:
+        click.echo(f"models that had seen the user: {', '.join(forgotten.versions)}; the next one")
+        click.echo("that is trained has not: llmrec run, or the job retrain")
+    for name in forgotten.unread:
+        click.echo(f"not searched, because it cannot be read: {name}", err=True)
+    if left:
+        places = "\n".join(f"{count:6d}  {place}" for place, count in left.items())
+        raise click.ClickException(f"the id is still there:\n{places}")
+    where = "in every text" if search.is_telling(user) else "wherever ids of users stand"
+    click.echo(f"searched {where}, as DuckDB, Parquet, SQLite and bytes: nothing is left")
+
+
+@main.command("export-user")
+@click.argument("user")
+@click.option("--to", "target", type=click.Path(path_type=Path, dir_okay=False), required=True)
+def export_user(user: str, target: Path) -> None:
+    """Write all that is held on USER to a JSON file."""
+    from llmrec_assets.operations.export import export_user as export
+
+    layout = Layout.from_environment()
+    _require_store(layout)
+    counts = export(layout, user, target)
+    for table, rows in counts.items():
+        click.echo(f"{rows:6d}  {table}")
+    click.echo(f"{target}" if counts else f"nothing is held on that user; {target} says so")
+
+
+def _require_store(layout: Layout) -> None:
+    if not layout.warehouse.is_file():
+        raise click.ClickException(f"there is no store in {layout.root}: LLMREC_DATA_DIR names it")
+
+
+def _has_events(layout: Layout) -> bool:
+    from llmrec_assets.resources.warehouse import Warehouse
+
+    rows = Warehouse(path=str(layout.warehouse)).read(
+        "select count(*) as n from s1_raw_events.raw_events"
+    )
+    return bool(rows["n"][0])
+
+
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """While no run, and no other command, works on the root."""
+    from llmrec_assets.instance import RootIsBusy, exclusive
+
+    try:
+        with exclusive(layout):
+            yield
+    except RootIsBusy as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _serve(job: str, version: str, because: str) -> None:

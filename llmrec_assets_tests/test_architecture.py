@@ -23,6 +23,7 @@ ALLOWED = {
     "assets": {"assets", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
+    "operations": {"operations", "sql", "resources", "core", "layout", "published"},
 }
 
 

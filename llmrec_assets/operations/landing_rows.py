@@ -1,0 +1,69 @@
+"""Rows taken out of a landing file while all others keep their numbers."""
+
+import gzip
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llmrec_assets.sql.landing_lines import BYTE_ORDER_MARK, first_line, numbered_lines
+
+
+def blank_rows(path: Path, target: Path, lines: set[int], starts: Sequence[int]) -> None:
+    """Write `path` to `target` with some rows blank: of a text its lines, else a row of nulls.
+
+    Args:
+        path: a landing file that can be read.
+        target: where to write; it is synced.
+        lines: of the rows to blank, as `stage_file` numbers them.
+        starts: of all rows, ascending.
+    """
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        _blank_parquet(path, target, lines)
+    else:
+        ending = Path(name.removesuffix(".gz")).suffix
+        array = ending in (".json", ".jsonl", ".ndjson") and _is_array(path)
+        text = _array_without(path, lines) if array else _lines_without(path, lines, starts)
+        target.write_bytes(gzip.compress(text, mtime=0) if name.endswith(".gz") else text)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _is_array(path: Path) -> bool:
+    return first_line(path).lstrip().startswith("[")
+
+
+def _lines_without(path: Path, lines: set[int], starts: Sequence[int]) -> bytes:
+    """All lines; those of a row that goes are empty, also where it has several."""
+    kept = []
+    for number, raw in numbered_lines(path):
+        place = bisect_right(starts, number) - 1
+        row = starts[place] if place >= 0 else 0
+        kept.append(b"\n" if row in lines else raw)
+    return b"".join(kept)
+
+
+def _array_without(path: Path, lines: set[int]) -> bytes:
+    raw = b"".join(line for _, line in numbered_lines(path)).removeprefix(BYTE_ORDER_MARK)
+    rows = [None if n in lines else row for n, row in enumerate(json.loads(raw), start=1)]
+    return json.dumps(rows, ensure_ascii=False).encode()
+
+
+def _blank_parquet(path: Path, target: Path, lines: set[int]) -> None:
+    source, first = pq.ParquetFile(path), 1
+    with pq.ParquetWriter(target, source.schema_arrow, compression="zstd") as writer:
+        for batch in source.iter_batches():
+            kept = pa.array([first + n not in lines for n in range(batch.num_rows)])
+            columns = [
+                pa.compute.if_else(kept, column, pa.scalar(None, column.type))
+                for column in batch.columns
+            ]
+            nullable = pa.schema([field.with_nullable(True) for field in batch.schema])
+            table = pa.Table.from_arrays(columns, schema=nullable).cast(source.schema_arrow)
+            writer.write_table(table)
+            first += batch.num_rows

@@ -159,12 +159,7 @@ def load(folder: Path) -> Published:
         BrokenPackage: a file has changed since.
         pydantic.ValidationError: package.json is not of this form.
     """
-    info = PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
-    for name, digest in info.files.items():
-        if _sha256(folder / name) != digest:
-            raise BrokenPackage(
-                f"{folder / name} has changed since it was published: materialise recommendations"
-            )
+    info = verify(folder)
     facts = json.loads((folder / SCORER).read_text(encoding="utf-8"))
     state = ScorerState(load_file(folder / ARRAYS), facts["scorer"])
     arrays = load_file(folder / SNAPSHOT)
@@ -184,6 +179,23 @@ def load(folder: Path) -> Published:
         behavior_codes={name: code for code, name in enumerate(info.behaviors, start=1)},
         lists=pd.read_parquet(folder / LISTS),
     )
+
+
+def verify(folder: Path) -> PublishedInfo:
+    """What a package says of itself, if its files are as they were written.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        BrokenPackage: a file has changed since.
+        pydantic.ValidationError: package.json is not of this form.
+    """
+    info = PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+    for name, digest in info.files.items():
+        if _sha256(folder / name) != digest:
+            raise BrokenPackage(
+                f"{folder / name} has changed since it was published: materialise recommendations"
+            )
+    return info
 
 
 def _arrays(snapshot: Snapshot) -> dict[str, torch.Tensor]:

@@ -1,0 +1,58 @@
+"""A backup restores the same files; a bad archive writes nothing."""
+
+import io
+import sqlite3
+import tarfile
+
+import pytest
+
+from llmrec_assets.layout import Layout
+from llmrec_assets.operations.backup import BadArchive, backup, restore
+
+
+@pytest.fixture
+def archive(root, tmp_path):
+    (root.root / "llmrec.duckdb").write_bytes(b"a warehouse")
+    (root.landing_events / "events.csv").write_text("user_id\n")
+    with sqlite3.connect(root.mlflow_database) as connection:
+        connection.execute("create table runs as select 1 as n")
+    (root.root / ".mlflow.db.lock").touch()
+    target = tmp_path / "backup.tar.gz"
+    assert backup(root, target) == 3
+    return target
+
+
+def test_what_comes_back_is_what_was(root, archive, tmp_path):
+    copy = Layout(tmp_path / "copy")
+    assert restore(copy, archive) == 3
+    for name in ("llmrec.duckdb", "landing/events/events.csv"):
+        assert (copy.root / name).read_bytes() == (root.root / name).read_bytes()
+    with sqlite3.connect(copy.mlflow_database) as connection:
+        assert connection.execute("select n from runs").fetchall() == [(1,)]
+    assert archive.stat().st_mode & 0o077 == 0
+
+
+def test_a_store_is_never_written_over(root, archive):
+    with pytest.raises(BadArchive, match="is not empty"):
+        restore(root, archive)
+
+
+def test_a_cut_archive_and_a_foreign_one_write_nothing(archive, tmp_path):
+    copy = Layout(tmp_path / "copy")
+    archive.write_bytes(archive.read_bytes()[:-200])
+    with pytest.raises(BadArchive, match="cannot be restored"):
+        restore(copy, archive)
+    with tarfile.open(archive, "w:gz") as made:
+        made.addfile(tarfile.TarInfo("other.txt"), io.BytesIO())
+    with pytest.raises(BadArchive, match="no backup of a store"):
+        restore(copy, archive)
+    assert not copy.root.exists()
+
+
+def test_no_name_leads_outside(archive, tmp_path):
+    with tarfile.open(archive, "w:gz") as made:
+        made.addfile(tarfile.TarInfo("llmrec.duckdb"), io.BytesIO())
+        made.addfile(tarfile.TarInfo("../outside.txt"), io.BytesIO())
+    with pytest.raises(BadArchive, match="cannot be restored"):
+        restore(Layout(tmp_path / "copy"), archive)
+    assert not (tmp_path / "outside.txt").exists()

@@ -97,17 +97,14 @@ class _Arrays:
 
     def keep(self, array: np.ndarray | torch.Tensor) -> str:
         """The name under which the array is kept."""
-        tensor = torch.from_numpy(np.ascontiguousarray(array)) if _is_numpy(array) else array
-        tensor = tensor.detach().contiguous()
+        if isinstance(array, np.ndarray):
+            array = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        tensor = array.detach().contiguous()
         identity = (tensor.data_ptr(), tuple(tensor.shape), tensor.dtype)
         if not tensor.numel() or identity not in self.names:
             self.names[identity] = f"a{len(self.kept)}"
             self.kept[self.names[identity]] = tensor
         return self.names[identity]
-
-
-def _is_numpy(array: np.ndarray | torch.Tensor) -> bool:
-    return isinstance(array, np.ndarray)
 
 
 def _parts(scorer: object, arrays: _Arrays) -> dict[str, Any]:
@@ -137,7 +134,7 @@ def _whole(parts: dict[str, Any], arrays: dict[str, torch.Tensor]) -> Any:  # no
     if parts["kind"] == "network":
         return NetworkScorer(_network(parts, arrays))
     kind = _COUNTING[parts["kind"]]
-    scorer = kind.__new__(kind)
+    scorer = object.__new__(kind)  # not fitted: all it holds was kept
     for name, value in parts.items():
         if name != "kind":
             setattr(scorer, name, _value(value, arrays))

@@ -19,6 +19,7 @@ from llmrec_assets.sql import feedback_files, persons, s1_raw_events
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.s1_tables import RETURNED_FILE
+from llmrec_assets.sql.tables import read_columns
 
 _KINDS = {
     "events": (s1_raw_events.REQUIRED, s1_raw_events.OPTIONAL, s1_raw_events.IDS),
@@ -68,13 +69,14 @@ def _blank(connection: duckdb.DuckDBPyConnection, kind: str, path: Path, user: s
     """Replace a landing file by itself without the user's rows; its name now, None if untouched."""
     required, optional, ids = _KINDS[kind]
     staged = stage_file(connection, path, required=required, optional=optional, ids=ids)
-    found = connection.execute(
+    found = read_columns(
+        connection,
         f"""select line, coalesce(hit, false) as hit from (
             select line, user_id = ? as hit from {staged.view}
             union all select line, regexp_matches("row", ?) from {staged.rejects})
         order by line""",
         [user, persons.as_word(user)],
-    ).fetchnumpy()
+    )
     unstage(connection, staged)
     lines = set(found["line"][found["hit"].astype(bool)].tolist())
     if not lines:

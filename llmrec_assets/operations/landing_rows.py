@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmrec_assets.sql.landing_lines import BYTE_ORDER_MARK, first_line, numbered_lines
@@ -60,8 +61,7 @@ def _blank_parquet(path: Path, target: Path, lines: set[int]) -> None:
         for batch in source.iter_batches():
             kept = pa.array([first + n not in lines for n in range(batch.num_rows)])
             columns = [
-                pa.compute.if_else(kept, column, pa.scalar(None, column.type))
-                for column in batch.columns
+                pc.if_else(kept, column, pa.scalar(None, column.type))  # pyright: ignore for column in batch.columns
             ]
             nullable = pa.schema([field.with_nullable(True) for field in batch.schema])
             table = pa.Table.from_arrays(columns, schema=nullable).cast(source.schema_arrow)

@@ -61,7 +61,8 @@ def _blank_parquet(path: Path, target: Path, lines: set[int]) -> None:
         for batch in source.iter_batches():
             kept = pa.array([first + n not in lines for n in range(batch.num_rows)])
             columns = [
-                pc.if_else(kept, column, pa.scalar(None, column.type))  # pyright: ignore for column in batch.columns
+                pc.if_else(kept, column, pa.scalar(None, column.type))  # pyright: ignore
+                for column in batch.columns
             ]
             nullable = pa.schema([field.with_nullable(True) for field in batch.schema])
             table = pa.Table.from_arrays(columns, schema=nullable).cast(source.schema_arrow)

@@ -20,3 +20,8 @@ def one_line(text: str, most: int) -> str:
     seen = "".join(" " if unicodedata.category(c) in CONTROL else c for c in text)
     plain = " ".join(seen.translate(_QUOTES).split())
     return plain if len(plain) <= most else plain[: most - 1].rstrip() + ELLIPSIS
+
+
+def folded(text: str) -> str:
+    """For comparing: signs in their plain form (NFKC) and without case."""
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -1,6 +1,7 @@
 """Lines of copy: what templates say, what is not let through, and what a model is told."""
 
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -165,5 +166,5 @@ def test_facts_are_data_and_never_instructions():
 def test_whatever_is_let_through_has_no_other_number_and_no_control(line):
     if CHECKER.fault(line, KETTLE) is None:
         plain = line.replace("1,019.90", "").replace("1995", "").replace("1019.90", "")
-        assert not any(sign.isdigit() and sign != "2" for sign in plain)
+        assert {unicodedata.digit(sign) for sign in plain if sign.isdigit()} <= {2}
         assert not has_control(line)

@@ -1,0 +1,174 @@
+"""The thread that ranks: it takes all requests that wait and scores them at once.
+
+A matrix product of several histories costs little more than that of one, so a batch is as large as
+the load makes it, and there is no waiting for one to fill.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from llmrec_assets.core.lists import Hidden, Lists, ListSettings, lists_of
+from llmrec_assets.core.online import History, assemble, score
+from llmrec_assets.serving import logs
+from llmrec_assets.serving.model import Model, Slots
+
+MOST_AT_ONCE = 32
+
+
+class Measures(Protocol):
+    """Who is told about batches."""
+
+    def batch(self, size: int) -> None:
+        """A batch of `size` was ranked."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One list to make."""
+
+    model: Model
+    history: History
+    settings: ListSettings
+    allowed: torch.Tensor | None  # bool [V+1]; None = all
+    hidden: np.ndarray  # int64 [h], codes
+    list_id: str
+    done: "asyncio.Future[Slots | None]" = field(repr=False)
+
+
+class Engine:
+    """Ranks jobs in a thread of its own; a job that is late or finds a long queue gets None."""
+
+    def __init__(self, budget: float, most_waiting: int, measures: Measures) -> None:
+        """`budget` in seconds, from `rank` on."""
+        self.budget, self.most_waiting, self.measures = budget, most_waiting, measures
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody took yet."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Begin to rank."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what waits and end."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    async def rank(
+        self,
+        model: Model,
+        history: History,
+        settings: ListSettings,
+        allowed: torch.Tensor | None,
+        hidden: np.ndarray,
+        list_id: str,
+    ) -> Slots | None:
+        """The list; None where the budget was missed or too many wait."""
+        if len(self._waiting) >= self.most_waiting or self._stopping:
+            return None
+        loop = asyncio.get_running_loop()
+        job = Job(model, history, settings, allowed, hidden, list_id, loop.create_future())
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+        late = loop.call_later(self.budget, _settle, [(job, None)])
+        try:
+            return await job.done
+        finally:
+            late.cancel()
+
+    def _run(self) -> None:
+        while jobs := self._next():
+            live = [job for job in jobs if not job.done.done()]
+            for group in _by_model(live):
+                try:
+                    made = rank(group)
+                except Exception as error:  # the lists fall back, the cause is told
+                    logs.warn("a batch cannot be ranked", error=logs.place_of(error))
+                    made = [None] * len(group)
+                self.measures.batch(len(group))
+                results = list(zip(group, made, strict=True))
+                group[0].done.get_loop().call_soon_threadsafe(_settle, results)
+
+    def _next(self) -> list[Job]:
+        """What waits, after waiting for some; nothing at the end."""
+        with self._changed:
+            while not self._waiting and not self._stopping:
+                self._changed.wait()
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+
+
+def _settle(results: list[tuple[Job, Slots | None]]) -> None:
+    for job, slots in results:
+        if not job.done.done():
+            job.done.set_result(slots)
+
+
+def _by_model(jobs: list[Job]) -> list[list[Job]]:
+    """Jobs of one package each: a batch never mixes two."""
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(id(job.model), []).append(job)
+    return list(groups.values())
+
+
+def rank(jobs: list[Job]) -> list[Slots]:
+    """The lists of jobs of one model, scored together."""
+    snapshot = jobs[0].model.snapshot
+    sequences = assemble(snapshot, [job.history for job in jobs])
+    logits = score(snapshot, sequences)
+    alike: dict[ListSettings, list[int]] = {}
+    for place, job in enumerate(jobs):
+        alike.setdefault(job.settings, []).append(place)
+    found: dict[int, Slots] = {}
+    for settings, places in alike.items():
+        group = [jobs[place] for place in places]
+        rows = logits if len(places) == len(jobs) else logits[places]
+        lists = lists_of(
+            rows,
+            sequences,
+            np.array(places),
+            [job.list_id for job in group],
+            settings,
+            _hidden(len(jobs), places, group),
+            _allowed(group),
+        )
+        found |= _split(lists, places, jobs[0].model.info.source)
+    return [found[place] for place in range(len(jobs))]
+
+
+def _hidden(n: int, places: list[int], group: list[Job]) -> Hidden:
+    owners = np.repeat(np.array(places), [len(job.hidden) for job in group])
+    return Hidden.of(n, owners, np.concatenate([job.hidden for job in group]))
+
+
+def _allowed(group: list[Job]) -> torch.Tensor | None:
+    if all(job.allowed is None for job in group):
+        return None
+    every = torch.ones(group[0].model.snapshot.n_items + 1, dtype=torch.bool)
+    return torch.stack([every if job.allowed is None else job.allowed for job in group])
+
+
+def _split(lists: Lists, places: list[int], source: str) -> dict[int, Slots]:
+    """The slots of each place, and who ranked each."""
+    names = np.where(lists.explored, "exploration", np.where(lists.repeated, "fallback", source))
+    whole = Slots(
+        lists.codes, lists.scores, lists.probabilities, lists.propensities, names.tolist()
+    )
+    return {place: whole.where(lists.users == place) for place in places}

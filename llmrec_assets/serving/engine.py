@@ -7,6 +7,7 @@ the load makes it, and there is no waiting for one to fill.
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,7 +88,7 @@ class Engine:
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
-        late = loop.call_later(self.budget, _settle, [(job, None)])
+        late = loop.call_later(self.budget, _settle, ((job, None),))
         try:
             return await job.done
         finally:
@@ -114,7 +115,7 @@ class Engine:
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
 
 
-def _settle(results: list[tuple[Job, Slots | None]]) -> None:
+def _settle(results: Iterable[tuple[Job, Slots | None]]) -> None:
     for job, slots in results:
         if not job.done.done():
             job.done.set_result(slots)

@@ -42,6 +42,11 @@ class Record:
     content: Mapping[str, Any]
 
     @property
+    def key(self) -> tuple[Kind, str]:
+        """By which it is known."""
+        return self.kind, self.identity
+
+    @property
     def line(self) -> bytes:
         """As it is written."""
         text = json.dumps(self.content, ensure_ascii=False, separators=(",", ":"))
@@ -79,7 +84,7 @@ class Known:
         fresh: dict[tuple[Kind, str], bytes] = {}
         found = []
         for record in records:
-            key, digest = (record.kind, record.identity), _digest(record)
+            key, digest = record.key, _digest(record)
             known = self._hashes.get(key) or fresh.get(key)
             if known is None:
                 fresh[key] = digest
@@ -92,7 +97,7 @@ class Known:
     def remember(self, records: Iterable[Record]) -> None:
         """Keep the ids of records that are on disk."""
         for record in records:
-            self._hashes[record.kind, record.identity] = _digest(record)
+            self._hashes[record.key] = _digest(record)
         while len(self._hashes) > self.most:
             self._hashes.popitem(last=False)
 

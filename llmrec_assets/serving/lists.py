@@ -149,11 +149,7 @@ def fallback(wanted: Wish) -> Slots:
         return first.where(np.arange(len(first.codes)) < k)
     more = _kept(wanted, wanted.model.cold)
     more = more.where(~np.isin(more.codes, first.codes))
-    both = (
-        np.concatenate([getattr(first, name), getattr(more, name)])[:k]
-        for name in ("codes", "scores", "probabilities", "propensities")
-    )
-    return Slots(*both, [*first.sources, *more.sources][:k])
+    return first.followed_by(more).where(np.arange(len(first.codes) + len(more.codes)) < k)
 
 
 def _kept(wanted: Wish, slots: Slots) -> Slots:

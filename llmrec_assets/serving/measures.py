@@ -12,27 +12,42 @@ class ServiceMeasures:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        mine = {"registry": self.registry}
+        self.registry = mine = CollectorRegistry()
         self.requests = Counter(
-            "llmrec_requests", "Requests answered.", ["route", "method", "status"], **mine
+            "llmrec_requests", "Requests answered.", ["route", "method", "status"], registry=mine
         )
         self.seconds = Histogram(
-            "llmrec_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, **mine
+            "llmrec_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=mine
         )
-        self.lists = Counter("llmrec_lists", "Lists by where they came from.", ["source"], **mine)
+        self.lists = Counter(
+            "llmrec_lists", "Lists by where they came from.", ["source"], registry=mine
+        )
         self.batches = Histogram(
-            "llmrec_batch_size", "Lists ranked at once.", buckets=(1, 2, 4, 8, 16, 32), **mine
+            "llmrec_batch_size",
+            "Lists ranked at once.",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=mine,
         )
-        self.waiting = Gauge("llmrec_lists_waiting", "Lists in the queue.", **mine)
-        self.feedback = Counter("llmrec_feedback", "Records by outcome.", ["outcome"], **mine)
-        self.live_events = Gauge("llmrec_live_events", "Events newer than the package.", **mine)
-        self.takeovers = Counter("llmrec_takeovers", "New packages by outcome.", ["outcome"], **mine)
+        self.waiting = Gauge("llmrec_lists_waiting", "Lists in the queue.", registry=mine)
+        self.feedback = Counter(
+            "llmrec_feedback", "Records by outcome.", ["outcome"], registry=mine
+        )
+        self.live_events = Gauge(
+            "llmrec_live_events", "Events newer than the package.", registry=mine
+        )
+        self.takeovers = Counter(
+            "llmrec_takeovers", "New packages by outcome.", ["outcome"], registry=mine
+        )
         self.package = Gauge(
-            "llmrec_package", "1 for the package that serves.", ["package", "model_version"], **mine
+            "llmrec_package",
+            "1 for the package that serves.",
+            ["package", "model_version"],
+            registry=mine,
         )
         self.generated = Gauge(
-            "llmrec_package_generated_seconds", "When the package was made, Unix time.", **mine
+            "llmrec_package_generated_seconds",
+            "When the package was made, Unix time.",
+            registry=mine,
         )
 
     def batch(self, size: int) -> None:

@@ -35,8 +35,23 @@ class Slots:
     def where(self, kept: np.ndarray) -> "Slots":
         """Those slots only, bool [n]."""
         places = np.flatnonzero(kept)
-        arrays = (self.codes, self.scores, self.probabilities, self.propensities)
-        return Slots(*(a[places] for a in arrays), [self.sources[p] for p in places.tolist()])
+        return Slots(
+            self.codes[places],
+            self.scores[places],
+            self.probabilities[places],
+            self.propensities[places],
+            [self.sources[place] for place in places.tolist()],
+        )
+
+    def followed_by(self, others: "Slots") -> "Slots":
+        """These slots, then the others."""
+        return Slots(
+            np.concatenate([self.codes, others.codes]),
+            np.concatenate([self.scores, others.scores]),
+            np.concatenate([self.probabilities, others.probabilities]),
+            np.concatenate([self.propensities, others.propensities]),
+            [*self.sources, *others.sources],
+        )
 
 
 class Model:
@@ -94,7 +109,8 @@ class Model:
             return self.cold
         span = slice(self._offsets[user], self._offsets[user + 1])
         sources = [_SOURCES[place] for place in self._sources[span].tolist()]
-        return Slots(self._codes[span].astype(np.int64), *self._numbers[span].T, sources)
+        scores, chances, propensities = self._numbers[span].T
+        return Slots(self._codes[span].astype(np.int64), scores, chances, propensities, sources)
 
     def _allowed(
         self, categories: tuple[str, ...], least: float | None, most: float | None

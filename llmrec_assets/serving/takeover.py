@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 class Watcher:
-    """Looks for a new package and has it take over. What was refused is not tried again."""
+    """Looks for a new package and has it take over. What was refused waits for the next."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Watcher:
         self.layout, self.canary_users, self.count = layout, canary_users, count
         self.take_over, self.prepare = take_over, prepare
         self.current: str | None = None
-        self.refused: dict[str, str] = {}
+        self.refused: tuple[str, int] | None = None  # the package, and when it was made current
         self.reason = "no package has been published: run llmrec run"
 
     async def watch(self, every: float) -> None:
@@ -54,10 +54,11 @@ class Watcher:
         """Take over the current package if it is new; say why not, if not."""
         try:
             found = published.read_current(self.layout)
+            mark = (found, self.layout.current_package.stat().st_mtime_ns) if found else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.reason = f"serving/current.json cannot be read: {type(error).__name__}"
             return
-        if found is None or found == self.current or found in self.refused:
+        if found is None or mark is None or found == self.current or mark == self.refused:
             return
         self.reason = f"package {found} is being loaded"
         started = time.monotonic()
@@ -66,18 +67,19 @@ class Watcher:
         except FileNotFoundError:
             return  # a newer one took its place meanwhile: the next look finds it
         except (Refused, BrokenPackage, ValidationError) as error:
-            self._refuse(found, str(error) if isinstance(error, Refused) else type(error).__name__)
+            self._refuse(mark, str(error) if isinstance(error, Refused) else type(error).__name__)
             return
         except Exception as error:  # whatever a package holds, the old one goes on
-            self._refuse(found, logs.place_of(error))
+            self._refuse(mark, logs.place_of(error))
             return
         self.take_over(model, prepared)
         self.current = found
         logs.say("package took over", package=found, model_version=model.info.model_version,
                  seconds=round(time.monotonic() - started, 2))  # fmt: skip
 
-    def _refuse(self, package: str, reason: str) -> None:
-        self.refused[package] = self.reason = f"package {package} was refused: {reason}"
+    def _refuse(self, mark: tuple[str, int], reason: str) -> None:
+        package, self.refused = mark[0], mark
+        self.reason = f"package {package} was refused: {reason}"
         self.count("refused")
         logs.warn("package refused", package=package, reason=reason)
 

@@ -19,8 +19,8 @@ REPOSITORY = PACKAGE.parent
 ALLOWED = {
     "core": {"core"},
     "sql": {"sql", "core"},
-    "resources": {"resources", "core", "layout", "settings"},
-    "assets": {"assets", "sql", "resources", "core", "settings"},
+    "resources": {"resources", "core", "layout", "published", "settings"},
+    "assets": {"assets", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
 }

@@ -118,9 +118,10 @@ class _History:
     def of_users(self, clock: ItemClock) -> torch.Tensor:
         """Length, pace and taste for the popular of each history: [B, 4]."""
         sequences, last = self.sequences, np.maximum(self.ends - 1, self.starts)
-        last = np.minimum(last, len(sequences.times) - 1)  # of a user without events, any
-        now = sequences.times[last]
-        gap = now - sequences.times[np.maximum(last - 1, np.minimum(self.starts, last))]
+        times = sequences.times if len(sequences.times) else np.zeros(1, dtype=np.int64)
+        last = np.minimum(last, len(times) - 1)  # of a user without events, any
+        now = times[last]
+        gap = now - times[np.maximum(last - 1, np.minimum(self.starts, last))]
         positions, rows = flat_rows(np.maximum(self.starts, self.ends - _RECENT), self.ends)
         n = np.maximum(np.bincount(rows, minlength=len(now)), 1)
         together = sequences.times[positions] == now[rows]

@@ -80,6 +80,11 @@ class Layout:
         return self.serving / "current.json"
 
     @property
+    def serving_keys(self) -> Path:
+        """Hashes of the online service's API keys; readable by its owner only."""
+        return self.root / "serving_keys.json"
+
+    @property
     def mlflow_database(self) -> Path:
         """MLflow's tracking and registry store."""
         return self.root / "mlflow.db"

@@ -120,10 +120,9 @@ class _History:
         if not len(self.sequences.times):  # nobody here has an event: there is no pair to tell of
             return torch.zeros(len(self.lengths), len(_USER))
         sequences, last = self.sequences, np.maximum(self.ends - 1, self.starts)
-        times = sequences.times if len(sequences.times) else np.zeros(1, dtype=np.int64)
-        last = np.minimum(last, len(times) - 1)  # of a user without events, any
-        now = times[last]
-        gap = now - times[np.maximum(last - 1, np.minimum(self.starts, last))]
+        last = np.minimum(last, len(sequences.times) - 1)  # of a user without events, any
+        now = sequences.times[last]
+        gap = now - sequences.times[np.maximum(last - 1, np.minimum(self.starts, last))]
         positions, rows = flat_rows(np.maximum(self.starts, self.ends - _RECENT), self.ends)
         n = np.maximum(np.bincount(rows, minlength=len(now)), 1)
         together = sequences.times[positions] == now[rows]

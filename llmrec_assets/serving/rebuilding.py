@@ -1,0 +1,70 @@
+"""The newest events and the known ids, read again from the segments of the landing zone."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from llmrec_assets.core.behaviors import names
+from llmrec_assets.serving import logs, segments, times
+from llmrec_assets.serving.journal import Kind, Record
+from llmrec_assets.serving.live_events import LiveEvent, event_of
+from llmrec_assets.serving.model import Model
+
+IDENTITY: Mapping[Kind, str] = {"events": "event_id", "feedback": "feedback_id"}
+# A response that became no event of a package by then never will.
+LONGEST_WAIT = timedelta(days=7)
+
+
+def rebuild(
+    folders: Mapping[Kind, Path], model: Model, remember: Callable[[list[Record]], None]
+) -> list[LiveEvent]:
+    """What the closed segments tell and `model` does not hold yet; every id is remembered.
+
+    Args:
+        folders: of the landing zone.
+        model: the package that takes over.
+        remember: takes the records of a segment.
+    """
+    found: list[LiveEvent] = []
+    for kind, folder in folders.items():
+        for path in segments.published(folder):
+            if kind == "events" and path.name in model.segments:
+                continue
+            if kind == "feedback" and not segments.closed_within(path.name, LONGEST_WAIT):
+                continue
+            records = list(_records(kind, path))
+            remember(records)
+            events = live_events(records, {kind: path.name}, model)
+            found += [event for event in events if not model.holds(event)]
+    return found
+
+
+def live_events(
+    records: list[Record], names_of: Mapping[Kind, str], model: Model
+) -> Iterator[LiveEvent]:
+    """The events that records on disk tell; impressions and the like tell none.
+
+    Args:
+        records: as they are written.
+        names_of: the segment that holds them, by kind.
+        model: knows the behaviours and the kind of times.
+    """
+    dictionary = model.info.dictionary
+    said = names(dictionary)
+    for record in records:
+        written = record.content["timestamp"]
+        time = times.parse(written, model.info.relative, earliest=-(1 << 62))
+        event = event_of(record, names_of[record.kind], time, dictionary, said)
+        if event is not None:
+            yield event
+
+
+def _records(kind: Kind, path: Path) -> Iterator[Record]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                content = json.loads(line)
+                yield Record(kind, content[IDENTITY[kind]], content)
+            except (ValueError, KeyError, TypeError):
+                logs.warn("a line of a segment cannot be read", file=path.name, line=number)

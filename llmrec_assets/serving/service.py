@@ -1,0 +1,175 @@
+"""One running service: the model that answers now, the newest events, and who works behind them.
+
+All methods run in the event loop's thread, so what is read together belongs together: the model
+and the events that it lacks are one pair, exchanged in one step.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from llmrec_assets.serving import lists, times
+from llmrec_assets.serving.engine import Engine
+from llmrec_assets.serving.journal import Journal, Kind, Record
+from llmrec_assets.serving.live_events import LiveEvent, LiveEvents
+from llmrec_assets.serving.measures import ServiceMeasures
+from llmrec_assets.serving.model import Model, Slots
+from llmrec_assets.serving.options import ServeOptions
+from llmrec_assets.serving.rebuilding import live_events, rebuild
+from llmrec_assets.serving.schemas import Feedback, ListOptions, WhyRequest
+from llmrec_assets.serving.takeover import Watcher
+from llmrec_assets.serving.why import why
+
+
+class NotReady(Exception):
+    """No package serves yet; the message says why."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A list and how it came to be."""
+
+    wanted: lists.Wish
+    slots: Slots
+    source: str  # live or published
+
+
+class Service:
+    """What the routes ask."""
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.options, self.measures = options, ServiceMeasures()
+        layout = options.layout
+        self.folders: dict[Kind, Any] = {
+            "events": layout.landing_events,
+            "feedback": layout.landing_feedback,
+        }
+        self.journal = Journal(self.folders, close_after=options.segment_seconds)
+        self.engine = Engine(options.budget_ms / 1e3, options.most_waiting, self.measures)
+        self.live = LiveEvents()
+        self.measures.waiting.set_function(lambda: self.engine.waiting)
+        self.measures.live_events.set_function(lambda: self.live.count)
+        self.watcher = Watcher(
+            layout, options.canary_users, self._take_over, self._prepare, self._count_takeover
+        )
+        self._model: Model | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Publish what a dead process left, then begin; packages are looked for from now on."""
+        self.journal.recover()
+        self.journal.start()
+        self.engine.start()
+        self._watching = asyncio.create_task(self.watcher.watch(self.options.poll_seconds))
+
+    async def stop(self) -> None:
+        """Finish what was begun; feedback goes to the landing zone."""
+        if self._watching:
+            self._watching.cancel()
+        await asyncio.to_thread(self.engine.stop)
+        await asyncio.to_thread(self.journal.stop)
+
+    @property
+    def model(self) -> Model:
+        """The package that answers now; a request asks once.
+
+        Raises:
+            NotReady: there is none yet.
+        """
+        if self._model is None:
+            raise NotReady(self.watcher.reason)
+        return self._model
+
+    def _count_takeover(self, outcome: str) -> None:
+        self.measures.takeovers.labels(outcome).inc()
+
+    def _prepare(self, model: Model) -> list[LiveEvent]:
+        """For the first package the events since; beside requests. Later ones have them."""
+        if self._model is not None:
+            return []
+        return rebuild(self.folders, model, self.journal.known.remember)
+
+    def _take_over(self, model: Model, events: list[LiveEvent]) -> None:
+        self._model = model
+        self.live.settle(model.holds)
+        self.live.add(events)
+        info = model.info
+        seconds = times.micros_of(info.generated_at) / 1e6
+        self.measures.serves(info.package_id, info.model_version, seconds)
+
+    async def make_list(self, user_id: str | None, options: ListOptions) -> Made:
+        """A user's list, or nobody's: ranked now, or the published one where that takes too long.
+
+        Raises:
+            NotReady: there is no package.
+            times.BadTime: a time of the session cannot be read.
+        """
+        wanted = lists.wish(self.model, user_id, self.live.of(user_id), options)
+        model = wanted.model
+        slots = await self.engine.rank(
+            model,
+            model.history(wanted.user, wanted.events),
+            wanted.settings,
+            wanted.allowed,
+            wanted.hidden,
+            wanted.list_id,
+            wanted.reranking,
+        )
+        source = "published" if slots is None else "live"
+        made = lists.fallback(wanted) if slots is None else lists.checked(wanted, slots)
+        self.measures.lists.labels(source).inc()
+        return Made(wanted, made, source)
+
+    async def why(self, asked: WhyRequest) -> dict[str, Any] | None:
+        """Why an item is recommended; None for one that the catalogue does not have.
+
+        Raises:
+            NotReady: there is no package.
+            times.BadTime: a time of the session cannot be read.
+        """
+        model = self.model
+        if asked.item_id not in model.item_codes:
+            return None
+        events = (*self.live.of(asked.user_id), *lists.session_events(model, asked))
+        user = model.users.get(asked.user_id) if asked.user_id is not None else None
+        history = model.history(user, events)
+        return await asyncio.to_thread(why, model, history, asked.item_id, asked.language)
+
+    async def keep(self, feedback: Feedback) -> tuple[int, int]:
+        """Keep feedback on disk, then let it count; how many records are new, and known.
+
+        Raises:
+            NotReady, times.BadTime, Busy, Conflict: nothing was kept.
+        """
+        info = self.model.info
+        earliest = self.options.earliest_micros
+        receipt = await self.journal.keep(_records(feedback, info.relative, earliest))
+        model = self.model  # perhaps another by now: it may hold the segment already
+        events = live_events(receipt.fresh, receipt.names, model)
+        self.live.add(event for event in events if not model.holds(event))
+        self.measures.feedback.labels("accepted").inc(len(receipt.fresh))
+        self.measures.feedback.labels("duplicate").inc(receipt.duplicates)
+        return len(receipt.fresh), receipt.duplicates
+
+
+def _records(feedback: Feedback, relative: bool, earliest: int) -> list[Record]:
+    """The lines to be: only what was given, times in the one form."""
+    records = []
+    kinds: tuple[tuple[Kind, Any], ...] = (
+        ("events", feedback.events),
+        ("feedback", feedback.responses),
+    )
+    for kind, batch in kinds:
+        for place, told in enumerate(batch):
+            content = told.model_dump(exclude_none=True)
+            try:
+                time = times.parse(told.timestamp, relative, earliest)
+            except times.BadTime as error:
+                where = "events" if kind == "events" else "responses"
+                raise times.BadTime(f"{where}.{place}.timestamp {error}") from error
+            content["timestamp"] = times.written(time, relative)
+            if kind == "events" and "list_id" in content:
+                content["caused_by"] = content.pop("list_id")
+            identity = content["event_id" if kind == "events" else "feedback_id"]
+            records.append(Record(kind, identity, content))
+    return records

@@ -1,0 +1,34 @@
+// What went wrong, in words, and how to go on.
+
+import { at, el, fill } from "./dom.js";
+import { t } from "./texts.js";
+
+const open = new Map();
+
+function show() {
+  const box = at("problem");
+  box.hidden = open.size === 0;
+  fill(box, [...open.values()].map(({ problem, again }) =>
+    el("div", { class: "line" },
+      el("span", {}, words(problem)),
+      again && el("button", { type: "button", onclick: again }, t("again")))));
+}
+
+function words(problem) {
+  if (problem.status === 0) return t("unreachable");
+  if (problem.status === 503) return t("not_ready", { reason: problem.message });
+  return t("refused", { status: problem.status ?? "", reason: problem.message });
+}
+
+/** Show that a part of the page failed; `again` tries once more. */
+export function showProblem(part, problem, again) {
+  if (problem.name === "AbortError") return;
+  if (problem.status === undefined) console.error(problem);
+  open.set(part, { problem, again });
+  show();
+}
+
+/** That part works again. */
+export function hideProblem(part) {
+  if (open.delete(part)) show();
+}

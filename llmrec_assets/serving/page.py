@@ -17,7 +17,7 @@ _POLICY = (
 def add_page(app: FastAPI) -> None:
     """Serve the page, and its files at `/page/`. Neither is in the schema of the interface."""
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         headers = {"content-security-policy": _POLICY}
         return FileResponse(FILES / "index.html", media_type="text/html", headers=headers)

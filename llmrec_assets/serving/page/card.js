@@ -44,7 +44,7 @@ function button(name, item, act, more = {}) {
 /** The item's entry; `ranks` are those of the list before. */
 export function card(item, list, ranks) {
   const title = item.title || item.item_id;
-  const why = el("div", { class: "why", id: `why-${item.rank}`, hidden: true });
+  const why = el("div", { class: "reasons", id: `why-${item.rank}`, hidden: true });
   const row = el("li", { class: `item ${colour(item.category)}`, "data-item": item.item_id },
     el("span", { class: "rank", "aria-hidden": "true" }, String(item.rank)),
     el("div", { class: "about" },

@@ -3,10 +3,10 @@
 import { el } from "./dom.js";
 import { t } from "./texts.js";
 
-const COLOURS = 8;
+const COLOURS = 10;
 const places = new Map();
 
-/** The class that colours a category; those beyond the eighth share the colour of none. */
+/** The class that colours a category; those beyond the tenth share the colour of none. */
 export function colour(category) {
   if (!category) return "c-none";
   if (!places.has(category)) places.set(category, places.size);

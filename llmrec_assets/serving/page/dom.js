@@ -2,13 +2,15 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const kept = (children) => children.flat(Infinity).filter((child) => child != null && child !== false);
+
 function made(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
-  node.append(...children.flat().filter((child) => child != null && child !== false));
+  node.append(...kept(children));
   return node;
 }
 
@@ -26,7 +28,7 @@ export const at = (id) => document.getElementById(id);
 /** Exchange what is in a node, and keep the focus where the same `data-focus` is there again. */
 export function fill(node, ...children) {
   const held = node.contains(document.activeElement) && document.activeElement.dataset.focus;
-  node.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
+  node.replaceChildren(...kept(children));
   if (held) node.querySelector(`[data-focus="${CSS.escape(held)}"]`)?.focus();
 }
 

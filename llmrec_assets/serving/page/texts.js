@@ -38,7 +38,7 @@ export const number = (value, digits = 2) =>
   new Intl.NumberFormat(current, { maximumFractionDigits: digits }).format(value);
 
 export const signed = (value) =>
-  new Intl.NumberFormat(current, { maximumFractionDigits: 2, signDisplay: "exceptZero" }).format(value);
+  new Intl.NumberFormat(current, { minimumFractionDigits: 2, maximumFractionDigits: 2, signDisplay: "exceptZero" }).format(value);
 
 export const percent = (value) =>
   new Intl.NumberFormat(current, { style: "percent", maximumSignificantDigits: 2 }).format(value);

@@ -5,7 +5,6 @@ import { el, svg } from "./dom.js";
 import { behaviorName, moment, t } from "./texts.js";
 
 const LANE = 22;
-const LABELS = 112;
 const MOST_LANES = 8;
 const TICKS = 4;
 
@@ -53,12 +52,13 @@ function ticks(events, xs, height) {
 export function timeline(newest, width) {
   const events = [...newest].reverse();
   const names = lanes(events);
+  const labels = width < 500 ? 84 : 112;
   const height = names.length * LANE + 26;
-  const room = width - LABELS - 20;
-  const xs = places(events.map((event) => seconds(event.timestamp))).map((x) => LABELS + 8 + x * room);
+  const room = width - labels - 20;
+  const xs = places(events.map((event) => seconds(event.timestamp))).map((x) => labels + 8 + x * room);
   const y = (behavior) => LANE * ((names.indexOf(behavior) + names.length) % names.length + 0.5) + 2;
   const rows = names.map((name) => [
-    svg("line", { x1: LABELS, x2: width, y1: y(name), y2: y(name), class: "lane" }),
+    svg("line", { x1: labels, x2: width, y1: y(name), y2: y(name), class: "lane" }),
     svg("text", { x: 0, y: y(name) + 4 }, behaviorName(name)),
   ]);
   const dots = events.map((event, place) => dot(event, xs[place], y(event.behavior)));

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from llmrec_assets.core.sequences import Sequences, flat_rows, recent_items
+from llmrec_assets.core.sequences import Sequences, flat_rows, recent
 
 
 class Popularity:
@@ -51,11 +51,10 @@ class DecayedMarkov:
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] log-probabilities; popularity where a history is empty."""
-        n_items = len(self.popularity) - 1
-        recent = recent_items(sequences, ends, users, n_items, self.steps, self.decay)
-        rest = np.where(ends > sequences.starts[users], recent @ self.backoff, 1.0)
-        followed = sp.csr_array(recent.astype(np.float32) @ self.transitions).toarray()
-        probabilities = torch.from_numpy(followed)
+        asked = recent(sequences, ends, users, self.steps, self.decay)
+        backoff = np.bincount(asked.rows, asked.weights * self.backoff[asked.items], len(users))
+        rest = np.where(ends > sequences.starts[users], backoff, 1.0)
+        probabilities = torch.from_numpy(asked.mixed_sparse(self.transitions)).float()
         probabilities.addr_(torch.from_numpy(rest).float(), self.popularity)
         return probabilities.log_()  # of the padding item, which never follows, -inf
 

@@ -6,7 +6,14 @@ import torch
 
 from llmrec_assets.core.baselines import without_padding
 from llmrec_assets.core.encoding import HASHED_VOCABULARY
-from llmrec_assets.core.sequences import Catalogue, Sequences, newest_told, recent_items, told_rows
+from llmrec_assets.core.sequences import (
+    Catalogue,
+    Sequences,
+    flat_rows,
+    newest_told,
+    recent,
+    told_rows,
+)
 
 FLOOR = 1e-2  # similarity of texts that share nothing, so that its logarithm exists
 
@@ -36,10 +43,15 @@ class WordSimilarity:
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history."""
-        recent = recent_items(sequences, ends, users, self.n_items, self.recent, self.decay)
-        asked = sp.csr_array(recent.astype(np.float32) @ self.words)
-        used = np.unique(asked.indices)  # few of all words, so a dense product is the faster one
-        cosine_VB = self.items[used].T @ asked[:, used].toarray().T
+        asked = recent(sequences, ends, users, self.recent, self.decay)
+        starts, stops = self.words.indptr[asked.items], self.words.indptr[asked.items + 1]
+        positions, owners = flat_rows(starts.astype(np.int64), stops.astype(np.int64))
+        # Few of all words are used, so a dense product is the faster one.
+        used, places = np.unique(self.words.indices[positions], return_inverse=True)
+        shares = asked.weights[owners] * self.words.data[positions]
+        cells = asked.rows[owners] * len(used) + places
+        asked_BW = np.bincount(cells, shares, len(users) * len(used)).reshape(len(users), -1)
+        cosine_VB = self.items[used].T @ asked_BW.astype(np.float32).T
         cosine_BV = torch.from_numpy(cosine_VB).T.contiguous()  # far faster than any other copy
         return without_padding(cosine_BV.add_(FLOOR).log_())
 
@@ -62,9 +74,8 @@ class TextSimilarity:
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
-        n_items = len(self.vectors) - 1
-        asked = recent_items(sequences, ends, users, n_items, self.recent, self.decay)
-        history = torch.from_numpy(asked.astype(np.float32) @ self.vectors.numpy())
+        asked = recent(sequences, ends, users, self.recent, self.decay)
+        history = torch.from_numpy(asked.mixed(self.vectors.numpy()))
         cosine = history @ self.vectors.T
         return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
 

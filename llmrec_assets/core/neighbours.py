@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from llmrec_assets.core.baselines import without_padding
-from llmrec_assets.core.sequences import Sequences, flat_rows, recent_items
+from llmrec_assets.core.sequences import Sequences, flat_rows, recent
 
 FLOOR = 1e-3  # similarity of items that never met, so that its logarithm exists
 
@@ -38,9 +38,9 @@ class ItemNeighbours:
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history."""
-        asked = recent_items(sequences, ends, users, self.n_items, self.recent, self.decay)
-        near = sp.csr_array(asked.astype(np.float32) @ self.similarity).toarray()
-        return without_padding(torch.from_numpy(near).add_(FLOOR).log_())
+        asked = recent(sequences, ends, users, self.recent, self.decay)
+        near = torch.from_numpy(asked.mixed_sparse(self.similarity)).float()
+        return without_padding(near.add_(FLOOR).log_())
 
 
 def _ties(

@@ -121,6 +121,59 @@ def newest_told(sequences: Sequences, ends: np.ndarray) -> np.ndarray:
     return sequences.history_rows[told[newest]]
 
 
+@dataclass(frozen=True)
+class Recent:
+    """What histories were about of late: events of B histories with weights that sum to one."""
+
+    rows: np.ndarray  # int64 [n], whose
+    items: np.ndarray  # int32 [n], codes; one may be there several times
+    weights: np.ndarray  # float64 [n]
+    n_rows: int  # B
+
+    def sparse(self, n_items: int) -> "sp.csr_array":
+        """As a matrix, float64 [B, V+1]."""
+        import scipy.sparse as sp
+
+        shape = (self.n_rows, n_items + 1)
+        return sp.csr_array((self.weights, (self.rows, self.items)), shape=shape)
+
+    def mixed(self, vectors: np.ndarray) -> np.ndarray:
+        """The weighted mean of each history's rows of `vectors` [V+1, D]: float32 [B, D]."""
+        mean = np.zeros((self.n_rows, vectors.shape[1]), dtype=np.float32)
+        np.add.at(mean, self.rows, vectors[self.items] * self.weights.astype(np.float32)[:, None])
+        return mean
+
+    def mixed_sparse(self, matrix: "sp.csr_array") -> np.ndarray:
+        """The weighted mean of each history's rows of `matrix` [V+1, m]: float64 [B, m].
+
+        SciPy's product of sparse matrices costs a single history more to set up than to compute.
+        """
+        starts, ends = matrix.indptr[self.items], matrix.indptr[self.items + 1]
+        positions, owners = flat_rows(starts.astype(np.int64), ends.astype(np.int64))
+        width = matrix.shape[1]
+        cells = self.rows[owners] * width + matrix.indices[positions]
+        shares = self.weights[owners] * matrix.data[positions]
+        return np.bincount(cells, shares, self.n_rows * width).reshape(self.n_rows, width)
+
+
+def recent(
+    sequences: Sequences, ends: np.ndarray, users: np.ndarray, steps: int, decay: float
+) -> Recent:
+    """What each history was about of late: its last `steps` items, weighted by `decay`^age.
+
+    Args:
+        sequences: the events.
+        ends: int64 [B], absolute position after each history's last event.
+        users: int64 [B], whose histories they are.
+        steps: newest events read.
+        decay: weight of an event relative to the next newer one.
+    """
+    positions, rows = flat_rows(np.maximum(sequences.starts[users], ends - steps), ends)
+    weights = decay ** (ends[rows] - 1.0 - positions)
+    weights /= np.bincount(rows, weights, len(users))[rows]
+    return Recent(rows, sequences.items[positions], weights, len(users))
+
+
 def recent_items(
     sequences: Sequences,
     ends: np.ndarray,
@@ -129,23 +182,5 @@ def recent_items(
     steps: int,
     decay: float,
 ) -> "sp.csr_array":
-    """What each history was about of late: its last `steps` items, weighted by `decay`^age.
-
-    Args:
-        sequences: the events.
-        ends: int64 [B], absolute position after each history's last event.
-        users: int64 [B], whose histories they are.
-        n_items: V.
-        steps: newest events read.
-        decay: weight of an event relative to the next newer one.
-
-    Returns:
-        float64 [B, V+1], each row summing to one, or empty where the history is.
-    """
-    import scipy.sparse as sp
-
-    positions, rows = flat_rows(np.maximum(sequences.starts[users], ends - steps), ends)
-    weights = decay ** (ends[rows] - 1.0 - positions)
-    weights /= np.bincount(rows, weights, len(users))[rows]
-    shape = (len(users), n_items + 1)
-    return sp.csr_array((weights, (rows, sequences.items[positions])), shape=shape)
+    """`recent` as a matrix, float64 [B, V+1], a row empty where the history is."""
+    return recent(sequences, ends, users, steps, decay).sparse(n_items)

@@ -1,13 +1,15 @@
 """The thread that ranks: it takes all requests that wait and scores them at once.
 
 A matrix product of several histories costs little more than that of one, so a batch is as large as
-the load makes it, and there is no waiting for one to fill.
+the load makes it, up to what half the time budget is enough for, and there is no waiting for one
+to fill.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,6 +54,8 @@ class Engine:
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._cost = 0.0  # seconds a list takes in a batch, of late
+        self._running = 0  # lists of the batch at work
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @property
@@ -81,7 +85,10 @@ class Engine:
         list_id: str,
     ) -> Slots | None:
         """The list; None where the budget was missed or too many wait."""
-        if len(self._waiting) >= self.most_waiting or self._stopping:
+        ahead = len(self._waiting) + self._running
+        if ahead and (ahead >= self.most_waiting or ahead * self._cost > self.budget):
+            return None  # it would come too late, and those behind it later still
+        if self._stopping:
             return None
         loop = asyncio.get_running_loop()
         job = Job(model, history, settings, allowed, hidden, list_id, loop.create_future())
@@ -96,23 +103,32 @@ class Engine:
 
     def _run(self) -> None:
         while jobs := self._next():
-            live = [job for job in jobs if not job.done.done()]
-            for group in _by_model(live):
-                try:
-                    made = rank(group)
-                except Exception as error:  # the lists fall back, the cause is told
-                    logs.warn("a batch cannot be ranked", error=logs.place_of(error))
-                    made = [None] * len(group)
-                self.measures.batch(len(group))
-                results = list(zip(group, made, strict=True))
-                group[0].done.get_loop().call_soon_threadsafe(_settle, results)
+            for group in _by_model([job for job in jobs if not job.done.done()]):
+                self._rank(group)
+            self._running = 0
+
+    def _rank(self, group: list[Job]) -> None:
+        started = time.perf_counter()
+        made: Sequence[Slots | None]
+        try:
+            made = rank(group)
+        except Exception as error:  # the lists fall back, the cause is told
+            logs.warn("a batch cannot be ranked", error=logs.place_of(error))
+            made = [None] * len(group)
+        cost = (time.perf_counter() - started) / len(group)
+        self._cost += (cost - self._cost) * (0.1 if self._cost else 1.0)
+        self.measures.batch(len(group))
+        results = list(zip(group, made, strict=True))
+        group[0].done.get_loop().call_soon_threadsafe(_settle, results)
 
     def _next(self) -> list[Job]:
         """What waits, after waiting for some; nothing at the end."""
         with self._changed:
             while not self._waiting and not self._stopping:
                 self._changed.wait()
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+            most = min(MOST_AT_ONCE, max(1, int(self.budget / 2 / max(self._cost, 1e-6))))
+            self._running = min(len(self._waiting), most)
+            return [self._waiting.popleft() for _ in range(self._running)]
 
 
 def _settle(results: Iterable[tuple[Job, Slots | None]]) -> None:

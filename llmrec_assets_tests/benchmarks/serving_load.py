@@ -1,0 +1,185 @@
+"""How fast the online service answers, at 50,000 items by default.
+
+    python -m llmrec_assets_tests.benchmarks.serving_load [--items N] [--users U] [--slope]
+
+Makes a package, starts `llmrec serve` on it as its own process, and from this process asks it for
+lists of random users: at a fixed rate (Poisson arrivals, whose times do not wait for answers, and
+latency counted from the intended time of sending), then as fast as 32 connections go. The service
+has one thread that ranks and one that talks; this process has one. The canary is off, as only some
+of the users have a published list of their own.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from llmrec_assets.layout import Layout
+from llmrec_assets_tests.benchmarks import serving_package
+from llmrec_assets_tests.serving.process import Process
+
+CONNECTIONS = 32
+
+
+@dataclass
+class Load:
+    """What was sent and how it was answered."""
+
+    latencies: list[float] = field(default_factory=list)  # seconds
+    failed: int = 0
+    published: int = 0  # lists that stood in
+
+    def row(self, seconds: float, busy: float) -> str:
+        """One line of the report; `busy` are the service's CPU-seconds."""
+        n = len(self.latencies)
+        p50, p99, most = np.percentile(np.array(self.latencies) * 1e3, [50, 99, 100])
+        return (
+            f"{n / seconds:8.1f} requests/s  p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  max {most:7.2f}"
+            f" ms  CPU {busy / n * 1e3:6.2f} ms/request  published {self.published}"
+            f"  failed {self.failed}"
+        )
+
+
+class Connection:
+    """One HTTP/1.1 connection that is kept."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body."""
+        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        return int(head[9:12]), await self.reader.readexactly(length)
+
+
+async def ask(free: "asyncio.Queue[Connection]", path: str, due: float, load: Load) -> None:
+    """Ask once and note the time since `due`."""
+    connection = await free.get()
+    status, body = await connection.get(path)
+    load.latencies.append(time.perf_counter() - due)
+    load.failed += status != 200
+    load.published += b'"source":"published","budget' in body
+    free.put_nowait(connection)
+
+
+async def connected(port: int) -> "asyncio.Queue[Connection]":
+    """Connections that are free."""
+    free: asyncio.Queue[Connection] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        free.put_nowait(Connection(*await asyncio.open_connection("127.0.0.1", port)))
+    return free
+
+
+def paths(n_users: int, rng: np.random.Generator) -> list[str]:
+    """Requests of random users."""
+    users = rng.integers(0, n_users, 100_000)
+    return [f"/v1/users/user{user:07}/recommendations?k=20" for user in users.tolist()]
+
+
+async def at_rate(port: int, asked: list[str], rate: float, seconds: float) -> Load:
+    """Poisson arrivals."""
+    free, load, tasks = await connected(port), Load(), []
+    rng = np.random.default_rng(1)
+    due = time.perf_counter()
+    for path in asked[: int(rate * seconds)]:
+        due += rng.exponential(1 / rate)
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        tasks.append(asyncio.create_task(ask(free, path, due, load)))
+    await asyncio.gather(*tasks)
+    return load
+
+
+async def saturated(port: int, asked: list[str], seconds: float) -> Load:
+    """Every connection asks again as soon as it was answered."""
+    free, load = await connected(port), Load()
+    end, paths = time.perf_counter() + seconds, iter(asked)
+
+    async def again() -> None:
+        while time.perf_counter() < end:
+            await ask(free, next(paths), time.perf_counter(), load)
+
+    await asyncio.gather(*(again() for _ in range(CONNECTIONS)))
+    return load
+
+
+def measure(layout: Layout, n_users: int, rates: list[float], seconds: float, budget: str) -> float:
+    """Report one package; the service's resident megabytes after it."""
+    service = Process(
+        layout,
+        LLMREC_SERVE_CANARY_USERS="0",
+        LLMREC_SERVE_RATE="1000000",
+        LLMREC_SERVE_BUDGET_MS=budget,
+        OMP_NUM_THREADS="1",
+    )
+    try:
+        service.wait_until_ready()
+        process = psutil.Process(service.process.pid)
+        asked = paths(n_users, np.random.default_rng(0))
+        asyncio.run(saturated(service.port, asked, 3.0))  # warm
+        for rate in rates:
+            _report(process, lambda r=rate: at_rate(service.port, asked, r, seconds), f"{rate:g}/s")
+        _report(process, lambda: saturated(service.port, asked, seconds), "saturated")
+        return process.memory_info().rss / 1e6
+    finally:
+        service.kill()
+
+
+def _report(process: psutil.Process, run, name: str) -> None:  # noqa: ANN001
+    before, started = process.cpu_times(), time.perf_counter()
+    load = asyncio.run(run())
+    spent, after = time.perf_counter() - started, process.cpu_times()
+    busy = after.user + after.system - before.user - before.system
+    print(f"{name:>10} {load.row(spent, busy)}  load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
+def package(folder: Path, n_items: int, n_users: int) -> Layout:
+    """A root with a package, made in another process, so that this one stays small."""
+    layout = Layout(folder / f"{n_items}")
+    if not layout.current_package.exists():
+        code = (
+            "from pathlib import Path; from llmrec_assets.layout import Layout;"
+            "from llmrec_assets_tests.benchmarks.serving_package import publish;"
+            f"publish(Layout(Path({str(layout.root)!r})), {n_items}, {n_users})"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+    return layout
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=50_000)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--rate", type=float, nargs="+", default=[100.0])
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--budget-ms", default="50")
+    parser.add_argument("--slope", action="store_true", help="Memory at twice the items too.")
+    parser.add_argument("--folder", type=Path, help="Keep the packages here.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = asked.folder or Path(made)
+        sizes = [asked.items, 2 * asked.items] if asked.slope else [asked.items]
+        memory = []
+        for n_items in sizes:
+            layout = package(folder, n_items, asked.users)
+            print(f"{n_items} items, {asked.users} users, {serving_package.EVENTS} events each")
+            rates = asked.rate if n_items == asked.items else []
+            memory.append(measure(layout, asked.users, rates, asked.seconds, asked.budget_ms))
+            print(f"{'memory':>10} {memory[-1]:8.0f} MB resident")
+        if asked.slope:
+            slope = (memory[1] - memory[0]) / asked.items * 1e6
+            print(f"{'slope':>10} {slope:8.0f} MB for 1e6 items more")
+
+
+if __name__ == "__main__":
+    main()

@@ -85,8 +85,10 @@ async function tellSeen(list) {
     await post("/v1/feedback", { events: [], responses });
   } catch (problem) {
     shown.delete(list.list_id);
-    showProblem("feedback", problem, () => tellSeen(list));
+    showProblem("impressions", problem, () => tellSeen(list));
+    return;
   }
+  hideProblem("impressions");
 }
 
 /** Let the reader choose whether presses are recorded. */

@@ -3,15 +3,18 @@
 import { at, el, fill } from "./dom.js";
 import { t } from "./texts.js";
 
-const open = new Map();
+const open = new Map(); // by the part of the page
 
 function show() {
   const box = at("problem");
   box.hidden = open.size === 0;
-  fill(box, [...open.values()].map(({ problem, again }) =>
-    el("div", { class: "line" },
-      el("span", {}, words(problem)),
-      again && el("button", { type: "button", onclick: again }, t("again")))));
+  const told = new Set([...open.values()].map(({ problem }) => words(problem)));
+  fill(box, [...told].map((text) => el("p", {}, text)),
+    el("button", { type: "button", onclick: again }, t("again")));
+}
+
+function again() {
+  for (const one of [...open.values()]) one.again();
 }
 
 function words(problem) {
@@ -20,7 +23,7 @@ function words(problem) {
   return t("refused", { status: problem.status ?? "", reason: problem.message });
 }
 
-/** Show that a part of the page failed; `again` tries once more. */
+/** Show that a part of the page failed; `again` is what is tried once more. */
 export function showProblem(part, problem, again) {
   if (problem.name === "AbortError") return;
   if (problem.status === undefined) console.error(problem);

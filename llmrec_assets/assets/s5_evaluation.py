@@ -62,6 +62,12 @@ class EvaluationConfig(dg.Config):
     most_weight: float = Field(
         default=100.0, description="Importance weights above this count as this.", gt=0
     )
+    curve_users: int = Field(
+        default=2000,
+        description="Most users, drawn by the seed, that the cost of diversity is told on; 0 for"
+        " none.",
+        ge=0,
+    )
 
     @field_validator("baselines")
     @classmethod
@@ -113,6 +119,7 @@ def model_evaluation(
         config.global_time_split,
         config.thresholds,
         cast(list[Baseline], config.baselines),
+        config.curve_users,
     )
     rewards = in_role(config.reward, behavior_dictionary.load())
     earned, note = off_policy_steps.estimate(warehouse, past, champion, rewards, config.most_weight)
@@ -129,7 +136,7 @@ def model_evaluation(
     return dg.MaterializeResult(metadata={**metadata, **shown(judgement), "notes": notes})
 
 
-def shown(judgement: "Judgement") -> dict[str, dg.MarkdownMetadataValue]:
+def shown(judgement: "Judgement") -> dict[str, dg.MetadataValue]:
     """The tables of a judgement and a plot, as metadata."""
     from llmrec_assets.core.reports import evaluation_plot, score_table, slice_table
 
@@ -146,6 +153,22 @@ def shown(judgement: "Judgement") -> dict[str, dg.MarkdownMetadataValue]:
     return {
         **{name: dg.MetadataValue.md(markdown(table)) for name, table in tables.items()},
         "plot": plot,
+        **shown_curve(judgement),
+    }
+
+
+def shown_curve(judgement: "Judgement") -> dict[str, dg.MetadataValue]:
+    """What diversity costs and how much of it is bearable; nothing where items have no texts."""
+    from llmrec_assets.core.diversity_curve import bearable
+    from llmrec_assets.core.diversity_plot import diversity_plot
+
+    if judgement.curve.empty:
+        return {}
+    chosen = bearable(judgement.curve)
+    return {
+        "diversity_curve": dg.MetadataValue.md(markdown(judgement.curve.round(4))),
+        "diversity_plot": plots.as_metadata(diversity_plot(judgement.curve, chosen)),
+        "diversity_for_1_percent_of_ndcg": dg.MetadataValue.float(chosen),
     }
 
 

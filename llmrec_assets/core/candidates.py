@@ -117,6 +117,8 @@ class _History:
 
     def of_users(self, clock: ItemClock) -> torch.Tensor:
         """Length, pace and taste for the popular of each history: [B, 4]."""
+        if not len(self.sequences.times):  # nobody here has an event: there is no pair to tell of
+            return torch.zeros(len(self.lengths), len(_USER))
         sequences, last = self.sequences, np.maximum(self.ends - 1, self.starts)
         times = sequences.times if len(sequences.times) else np.zeros(1, dtype=np.int64)
         last = np.minimum(last, len(times) - 1)  # of a user without events, any

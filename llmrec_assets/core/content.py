@@ -64,13 +64,7 @@ class TextSimilarity:
     ) -> None:
         """`trained` (bool [V+1]): the items that occurred in training."""
         self.recent, self.decay = recent, decay
-        rows = catalogue.text_rows
-        vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
-        vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
-        known = trained & (rows >= 0)
-        if known.any():
-            vectors[rows >= 0] -= vectors[known].mean(0)
-        self.vectors = torch.from_numpy(_unit(vectors))
+        self.vectors = torch.from_numpy(item_directions(catalogue, trained))
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
@@ -109,6 +103,21 @@ class HistorySimilarity:
         history[rows >= 0] = self.embeddings[rows[rows >= 0]] - self.mean
         cosine = torch.from_numpy(_unit(history)) @ self.vectors.T
         return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
+
+
+def item_directions(catalogue: Catalogue, trained: np.ndarray) -> np.ndarray:
+    """Unit text embeddings without the direction that items have in common, float32 [V+1, D].
+
+    The common one is the mean of the items that occurred in training (`trained`, bool [V+1]). An
+    item without a text has a zero row.
+    """
+    rows = catalogue.text_rows
+    vectors = np.zeros((len(rows), catalogue.embeddings.shape[1]), dtype=np.float32)
+    vectors[rows >= 0] = catalogue.embeddings[rows[rows >= 0]]
+    known = trained & (rows >= 0)
+    if known.any():
+        vectors[rows >= 0] -= vectors[known].mean(0)
+    return _unit(vectors)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Several scorers judged on the same targets: scores, slices and how sure the differences are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,9 @@ import pandas as pd
 from llmrec_assets.core import slices
 from llmrec_assets.core.beyond_accuracy import list_measures
 from llmrec_assets.core.blocks import rows_of
+from llmrec_assets.core.deep_lists import DeepLists, DeepListsKept
+from llmrec_assets.core.diversity_curve import COLUMNS as CURVE
+from llmrec_assets.core.diversity_curve import diversity_curve
 from llmrec_assets.core.intervals import RESAMPLES, mean_intervals
 from llmrec_assets.core.metrics import ndcg, recall
 from llmrec_assets.core.ranking import Evaluation, Scorer, evaluate
@@ -41,13 +44,15 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Judgement:
-    """Four tables, each with the columns protocol, scorer and role first."""
+    """Five tables, each with the columns protocol, scorer and role first."""
 
     rows: pd.DataFrame  # metric, score, users
     slices: pd.DataFrame  # dimension, slice, position, masked NDCG@10 and Recall@10, users
     intervals: pd.DataFrame  # metric, difference (challenger less scorer), lower, upper, …, users
     # The same of masked NDCG@10 against the champion: slice, its score, difference, …, users.
     guarded: pd.DataFrame
+    # What diversity would cost who would serve: weight, masked NDCG@10, …, users; may be empty.
+    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*WHO, *CURVE]))
 
     @classmethod
     def joined(cls, parts: Sequence["Judgement"], rows: Sequence[pd.DataFrame] = ()) -> "Judgement":
@@ -57,28 +62,41 @@ class Judgement:
             pd.concat([part.slices for part in parts], ignore_index=True),
             pd.concat([part.intervals for part in parts], ignore_index=True),
             pd.concat([part.guarded for part in parts], ignore_index=True),
+            *[part.curve for part in parts if len(part.curve)][:1],
         )
 
 
 def judge(
-    protocol: str, scorers: Sequence[tuple[str, str, Scorer]], data: Data, split: Split
+    protocol: str,
+    scorers: Sequence[tuple[str, str, Scorer]],
+    data: Data,
+    split: Split,
+    curve_users: int = 0,
+    seed: int = 0,
 ) -> Judgement:
     """Judge every scorer (name, role, scorer) on the targets of `split.test`.
 
-    Each is asked once for each user. Popularity is counted in the events before `train_end`.
+    Each is asked once for each user. Popularity is counted in the events before `train_end`. What
+    diversity costs is told of the challenger, or else the best baseline, on at most `curve_users`
+    users, drawn by `seed`.
     """
     sequences = data.sequences
     users = np.flatnonzero(split.test >= 0)
     counts = training_counts(sequences, data.catalogue.n_items, split.train_end)
     histories = history_popularity(sequences, split.test[users], users, counts)
     cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
-    gains, rows, sliced = [], [], []
+    gains, rows, sliced, deep = [], [], [], []
+    serving = "challenger" if any(role == "challenger" for _, role, _ in scorers) else "baseline"
     for name, role, scorer in scorers:
-        evaluation = evaluate(scorer, sequences, split.test, rows_of(data.catalogue.n_items))
+        kept = DeepListsKept(split.test, curve_users if role == serving else 0, seed)
+        block = rows_of(data.catalogue.n_items)
+        evaluation = evaluate(scorer, sequences, split.test, block, kept)
         lists = evaluation.shown[:, :CUT]
         measured = evaluation.summary() | list_measures(lists, histories, counts, data.catalogue)
         rows += [(protocol, name, role, *pair, len(users)) for pair in measured.items()]
         gains.append(_gains(evaluation))
+        if (lists := kept.lists()) is not None:
+            deep.append((gains[-1].iloc[:, 0].mean(), (protocol, name, role), lists))
         sliced.append(_labelled(slices.slice_means(cuts, gains[-1]), protocol, name, role))
     columns = [*WHO, "metric", "score", "users"]
     named = [(name, role) for name, role, _ in scorers]
@@ -87,7 +105,20 @@ def judge(
         pd.concat(sliced, ignore_index=True),
         _intervals(protocol, named, gains),
         _guarded(protocol, named, gains, slices.guarded(cuts)),
+        *_curves(deep, data.catalogue, counts),
     )
+
+
+def _curves(
+    deep: Sequence[tuple[float, tuple[str, str, str], DeepLists]],
+    catalogue: Catalogue,
+    counts: np.ndarray,
+) -> list[pd.DataFrame]:
+    """The curve of the best of (quality, who, its lists); none where items have no texts."""
+    if not deep or not len(catalogue.embeddings):
+        return []
+    _, who, lists = max(deep, key=lambda one: one[0])
+    return [_labelled(diversity_curve(lists, catalogue, counts), *who)]
 
 
 def training_counts(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:

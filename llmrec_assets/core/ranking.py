@@ -1,5 +1,6 @@
 """One scoring interface for networks and baselines, and the lists and judgements made from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,12 +57,17 @@ class TopItems:
 
 
 def evaluate(
-    scorer: Scorer, sequences: Sequences, targets: np.ndarray, block: int = 256
+    scorer: Scorer,
+    sequences: Sequences,
+    targets: np.ndarray,
+    block: int = 256,
+    watch: Callable[[torch.Tensor, Sequences, np.ndarray], None] | None = None,
 ) -> Evaluation:
     """Rank every target (int64 [U], absolute position, -1 = none) given the events before it.
 
     Only `block` users' scores are held at a time. The result is the same for any block, but for
-    the rounding of matrix products.
+    the rounding of matrix products. `watch` sees the scores [B, V+1] and whose they are (int64
+    [B]), and leaves them as they are.
     """
     users = np.flatnonzero(targets >= 0)
     masked, unmasked, shown = [], [], [np.zeros((0, max(CUTS)), np.int64)]
@@ -70,6 +76,8 @@ def evaluate(
             continue
         ends = targets[chosen]
         logits = scorer.logits(sequences, ends, chosen)
+        if watch is not None:
+            watch(logits, sequences, chosen)
         items = sequences.items[ends].astype(np.int64)
         unmasked.append(ranks(logits, torch.from_numpy(items)))
         masked.append(_without_seen(unmasked[-1], logits, items, sequences, ends, chosen))

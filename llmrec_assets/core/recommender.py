@@ -97,10 +97,10 @@ class Recommender:
             if self.reranker is None:
                 logits[part, 1:] = self._prior(self._scored(self.experts.prior, *history))
             else:
-                logits[part, 1:] = self._reordered(self.reranker, *self._look(*history))
+                logits[part, 1:] = self.reordered(self.reranker, *self._look(*history))
         return logits
 
-    def _reordered(
+    def reordered(
         self, reranker: Reranker, prior_BV: torch.Tensor, found: Candidates
     ) -> torch.Tensor:
         """The prior with the candidates' probability shared out anew among them, in place."""
@@ -128,10 +128,27 @@ class Recommender:
         self, sequences: Sequences, ends: np.ndarray, users: np.ndarray
     ) -> tuple[torch.Tensor, Candidates]:
         """Prior log-probabilities [B, V] and the candidates with their features."""
+        return self.opinions(sequences, ends, users)[1:]
+
+    @torch.no_grad()
+    def opinions(
+        self, sequences: Sequences, ends: np.ndarray, users: np.ndarray
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, Candidates]:
+        """What a block's scores are made of, for as many users as there is room for.
+
+        Returns:
+            Each expert's log-probabilities [B, V], the prior's [B, V], and the candidates with
+            their features.
+        """
         scored = self._scored(self.experts.all, sequences, ends, users)
         prior_BV = self._prior(scored)
         found = find_candidates(prior_BV, scored, self.experts.clock, sequences, ends, users)
-        return prior_BV, found
+        return scored, prior_BV, found
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What the columns of the candidates' features are."""
+        return feature_names(self.experts.all)
 
     def _prior(self, scored: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the prior's experts agree on, log-probabilities [B, V]."""

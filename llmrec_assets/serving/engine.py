@@ -184,8 +184,8 @@ def _allowed(group: list[Job]) -> torch.Tensor | None:
 
 def _split(lists: Lists, places: list[int], source: str) -> dict[int, Slots]:
     """The slots of each place, and who ranked each."""
-    names = np.where(lists.explored, "exploration", np.where(lists.repeated, "fallback", source))
-    whole = Slots(
-        lists.codes, lists.scores, lists.probabilities, lists.propensities, names.tolist()
-    )
+    names = np.full(len(lists.codes), source, dtype=object)
+    names[lists.repeated] = "fallback"
+    names[lists.explored] = "exploration"
+    whole = Slots(lists.codes, lists.scores, lists.probabilities, lists.propensities, names)
     return {place: whole.where(lists.users == place) for place in places}

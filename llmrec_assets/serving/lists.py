@@ -143,22 +143,24 @@ def _list_id(
 
 def fallback(wanted: Wish) -> Slots:
     """The published list, by the same filters, filled up from the cold start's."""
-    first = _kept(wanted, wanted.model.published_list(wanted.user))
-    k = wanted.settings.top_k
+    k, first = wanted.settings.top_k, _kept(wanted, wanted.model.published_list(wanted.user))
     if len(first.codes) >= k or wanted.user is None:
-        return first.where(np.arange(len(first.codes)) < k)
-    more = _kept(wanted, wanted.model.cold)
-    more = more.where(~np.isin(more.codes, first.codes))
-    return first.followed_by(more).where(np.arange(len(first.codes) + len(more.codes)) < k)
+        return first.where(slice(k))
+    more = _kept(wanted, wanted.model.cold, also_not=first.codes)
+    return first.followed_by(more).where(slice(k))
 
 
-def _kept(wanted: Wish, slots: Slots) -> Slots:
-    kept = ~np.isin(slots.codes, wanted.hidden)
+def _kept(wanted: Wish, slots: Slots, also_not: np.ndarray | None = None) -> Slots:
+    """The slots that the request lets through; one look-up an item, as the cold start has all."""
+    allowed = np.ones(wanted.model.snapshot.n_items + 1, dtype=bool)
     if wanted.allowed is not None:
-        kept &= wanted.allowed.numpy()[slots.codes]
+        allowed &= wanted.allowed.numpy()
+    allowed[wanted.hidden] = False
     if wanted.settings.exclude_seen:
-        kept &= ~np.isin(slots.codes, wanted.seen)
-    return slots.where(kept)
+        allowed[wanted.seen] = False
+    if also_not is not None:
+        allowed[also_not] = False
+    return slots.where(allowed[slots.codes])
 
 
 def checked(wanted: Wish, slots: Slots) -> Slots:
@@ -182,7 +184,7 @@ def items_of(model: Model, slots: Slots) -> list[dict[str, Any]]:
         slots.scores.tolist(),
         slots.probabilities.tolist(),
         slots.propensities.tolist(),
-        slots.sources,
+        slots.sources.tolist(),
     )
     return [
         {

@@ -19,7 +19,7 @@ from llmrec_assets.published import Published, PublishedInfo
 from llmrec_assets.serving.live_events import LiveEvent
 from llmrec_assets.serving.titles import TitleSearch
 
-_SOURCES = ("model", "exploration", "fallback")
+_SOURCES = np.array(["model", "exploration", "fallback"], dtype=object)
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,16 @@ class Slots:
     scores: np.ndarray  # float64
     probabilities: np.ndarray  # float64
     propensities: np.ndarray  # float64
-    sources: Sequence[str]
+    sources: np.ndarray  # of names
 
-    def where(self, kept: np.ndarray) -> "Slots":
-        """Those slots only, bool [n]."""
-        places = np.flatnonzero(kept)
+    def where(self, kept: np.ndarray | slice) -> "Slots":
+        """Those slots only, bool [n] or a slice."""
         return Slots(
-            self.codes[places],
-            self.scores[places],
-            self.probabilities[places],
-            self.propensities[places],
-            [self.sources[place] for place in places.tolist()],
+            self.codes[kept],
+            self.scores[kept],
+            self.probabilities[kept],
+            self.propensities[kept],
+            self.sources[kept],
         )
 
     def followed_by(self, others: "Slots") -> "Slots":
@@ -50,7 +49,7 @@ class Slots:
             np.concatenate([self.scores, others.scores]),
             np.concatenate([self.probabilities, others.probabilities]),
             np.concatenate([self.propensities, others.propensities]),
-            [*self.sources, *others.sources],
+            np.concatenate([self.sources, others.sources]),
         )
 
 
@@ -92,7 +91,7 @@ class Model:
         self._codes = lists["item_id"].map(published.item_codes).to_numpy(dtype=np.int32)
         numbers = [lists[n].to_numpy() for n in ("score", "probability", "propensity")]
         self._numbers = np.column_stack(numbers).astype(np.float64)
-        places = {name: place for place, name in enumerate(_SOURCES)}
+        places = {name: place for place, name in enumerate(_SOURCES.tolist())}
         self._sources = lists["source"].map(places).to_numpy(dtype=np.int8)
 
     def _cold_start(self) -> Slots:
@@ -101,14 +100,16 @@ class Model:
         order = torch.argsort(logits, descending=True, stable=True)
         chances = logits.softmax(0)[order].numpy()
         scores, n = logits[order].numpy(), len(order)
-        return Slots(order.numpy() + 1, scores, chances, np.ones(n), ["fallback"] * n)
+        return Slots(
+            order.numpy() + 1, scores, chances, np.ones(n), np.full(n, "fallback", dtype=object)
+        )
 
     def published_list(self, user: int | None) -> Slots:
         """The list that the pipeline published for a user code; nobody's is the cold start."""
         if user is None:
             return self.cold
         span = slice(self._offsets[user], self._offsets[user + 1])
-        sources = [_SOURCES[place] for place in self._sources[span].tolist()]
+        sources = _SOURCES[self._sources[span]]
         scores, chances, propensities = self._numbers[span].T
         return Slots(self._codes[span].astype(np.int64), scores, chances, propensities, sources)
 

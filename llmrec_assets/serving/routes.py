@@ -25,16 +25,15 @@ from llmrec_assets.serving.service import Service
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": answers.Problem, "description": told}
     for status, told in {
+        400: "The body is no JSON in UTF-8.",
         401: "A key is needed.",
         403: "The key lacks the scope.",
+        404: "No such path, or the catalogue has no such item.",
         413: "The body is too large.",
         422: "The request is not of this form; the reason says which field.",
         429: "Too many requests; Retry-After says when to come again.",
         503: "Not ready, or too much at once; Retry-After says when to come again.",
     }.items()
-}
-_NO_SUCH: dict[int | str, dict[str, Any]] = {
-    404: {"model": answers.Problem, "description": "The catalogue has no such item."}
 }
 router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 
@@ -126,9 +125,7 @@ def _past(model: Model, item: str, behavior: str, time: int, origin: str) -> dic
     }
 
 
-@router.get(
-    "/items/{item_id:path}/similar", response_model=answers.SimilarItems, responses=_NO_SUCH
-)
+@router.get("/items/{item_id:path}/similar", response_model=answers.SimilarItems)
 async def similar(
     request: Request, item_id: Annotated[Id, Path()], asked: Annotated[SimilarQuery, Query()]
 ) -> Json:

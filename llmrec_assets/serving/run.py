@@ -1,5 +1,6 @@
 """The process of the service: one event loop, one thread that ranks, one that writes."""
 
+import signal
 import socket
 import sys
 
@@ -42,6 +43,10 @@ def serve(options: ServeOptions) -> None:
     bound = _bind(options)
     host, port = bound.getsockname()[:2]
     logs.say("listens", host=host, port=port)
+    # uvicorn stops gracefully and then raises the signal again: a stop that was asked for is none
+    # to die of.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[bound])
 
 
@@ -50,4 +55,5 @@ def _bind(options: ServeOptions) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((options.host, options.port))
+    bound.listen(2048)
     return bound

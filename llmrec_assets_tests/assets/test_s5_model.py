@@ -56,6 +56,9 @@ def test_an_evaluation_tells_slices_and_intervals_under_both_protocols(evaluated
     assert set(slices.loc[slices["dimension"] == "target_behavior", "slice"]) == {"browse", "buy"}
     for name in ("scores", "challenger_less_others", "masked_ndcg_at_10_by_slice", "plot"):
         assert shown[name].value
+    assert "| leave_one_out" in shown["diversity_curve"].value
+    assert shown["diversity_plot"].value.startswith("![plot]")
+    assert 0 <= shown["diversity_for_1_percent_of_ndcg"].value <= 1
 
 
 def test_relative_times_have_no_days(root, run_job):

@@ -7,6 +7,10 @@ from typing import Any
 import dagster as dg
 
 from llmrec_assets.assets.model_inputs import read_inputs
+from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.recommender import Recommender, fit_weights, make_experts
+from llmrec_assets.core.splits import leave_one_out
+from llmrec_assets.core.training import fit
 from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.encoder import TextEncoder
@@ -25,6 +29,15 @@ def prepared(
     resources = materialised(layout, folder, ["fused_features"], events, k_core, encoder)
     inputs = read_inputs(resources["warehouse"], resources["arrays"], "z-score", ("evaluation",))
     return inputs.data["evaluation"]
+
+
+def served(data: TrainingData, config: ModelConfig) -> Recommender:
+    """What would serve, fitted without each user's last two events (the last: test target)."""
+    spans, split = (data.sequences, data.catalogue), leave_one_out(data.sequences)
+    model = fit(*spans, config, split.train_end, split).model
+    experts = make_experts(model, *spans, split.train_end)
+    weights = fit_weights(experts, data.sequences, split.validation, config.seed)
+    return weights.recommender(experts)
 
 
 def materialised(

@@ -58,10 +58,10 @@ def scorers(data, clever=0.0):
 def test_a_judgement_is_equal_for_any_block(monkeypatch):
     data = shop()
     split = leave_one_out(data.sequences)
-    whole = judge("leave_one_out", scorers(data, 1.0), data, split)
+    whole = judge("leave_one_out", scorers(data, 1.0), data, split, 50)
     for block in (1, 7):
         monkeypatch.setattr(judging, "rows_of", lambda _, block=block: block)
-        parts = judge("leave_one_out", scorers(data, 1.0), data, split)
+        parts = judge("leave_one_out", scorers(data, 1.0), data, split, 50)
         for one, other in zip(vars(whole).values(), vars(parts).values(), strict=True):
             pd.testing.assert_frame_equal(one, other, check_exact=True)
 
@@ -162,3 +162,38 @@ def test_nobody_and_no_challenger_leave_tables_with_their_columns():
     assert joined.intervals["difference"].dtype == float
     assert joined.slices["users"].dtype.kind == "i"
     assert len(joined.rows) == len(full.rows) + 2 * len(empty.rows)
+
+
+def test_the_curve_begins_with_what_the_challenger_scores_and_asks_no_more_of_it():
+    data = shop()
+    split = leave_one_out(data.sequences)
+    judged = scorers(data, 3.0)
+    found = judge("leave_one_out", judged, data, split, curve_users=500)
+    users = int((split.test >= 0).sum())
+    assert [scorer.asked for _, _, scorer in judged] == [users] * 3
+    scores = found.rows.set_index(["scorer", "metric"])["score"]
+    first = found.curve.iloc[0]
+    assert (first["scorer"], first["role"], first["users"]) == ("gru-1", "challenger", users)
+    assert first["masked_ndcg_at_10"] == pytest.approx(scores["gru-1", "masked_ndcg_at_10"])
+    assert first["cost"] == 0
+    variety = found.curve["diversity_at_10"]
+    assert (variety.diff()[1:4] > 0).all(), "each weight makes lists more varied than the last"
+    assert found.curve["masked_ndcg_at_10"].iloc[-1] < first["masked_ndcg_at_10"]
+
+
+def test_the_curve_is_of_the_users_drawn_and_without_challenger_of_the_best():
+    data = shop()
+    split = leave_one_out(data.sequences)
+    noise, (name, _, better), constant = scorers(data, 3.0)
+    judged = [noise, (name, "baseline", better), constant]
+    few, again, other = (
+        judge("leave_one_out", judged, data, split, curve_users=20, seed=seed).curve
+        for seed in (0, 0, 1)
+    )
+    assert set(few["scorer"]) == {"gru-1"}
+    assert set(few["users"]) == {20}
+    pd.testing.assert_frame_equal(few, again)
+    assert not few.equals(other)
+    assert judge("leave_one_out", judged, data, split).curve.empty
+    bare = shop(text=False)
+    assert judge("leave_one_out", judged, bare, split, curve_users=20).curve.empty

@@ -45,6 +45,8 @@ def start(serving_root):
 def shared(store, tmp_path_factory):
     """One service for all tests of a module that leave no trace that others would meet."""
     process = Process(store.root(tmp_path_factory.mktemp("shared") / "data"))
-    process.wait_until_ready()
-    yield process
-    process.kill()
+    try:
+        process.wait_until_ready()
+        yield process
+    finally:
+        process.kill()

@@ -33,8 +33,15 @@ class Client:
                 json.dumps(body),
                 {"content-type": "application/json", **(headers or {})},
             )
-        self.connection.request(method, path, body, headers or {})
-        response = self.connection.getresponse()
+        for last in (False, True):
+            try:
+                self.connection.request(method, path, body, headers or {})
+                response = self.connection.getresponse()
+                break
+            except (http.client.RemoteDisconnected, ConnectionError):  # idle for too long
+                self.connection.close()
+                if last:
+                    raise
         return Answer(response, response.read())
 
     def get(self, path, headers=None, **query):
@@ -69,7 +76,11 @@ class Process:
         )  # fmt: skip
         self.lines, self._new = [], queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.port = self.wait_for_log("listens")["port"]
+        try:
+            self.port = self.wait_for_log("listens")["port"]
+        except BaseException:
+            self.kill()
+            raise
 
     def _read(self):
         for line in self.process.stderr:
@@ -77,8 +88,8 @@ class Process:
             self._new.put(line)
         self._new.put(None)
 
-    def wait_for_log(self, event, timeout=120):
-        """The next log line of an event; fails where the process ends before."""
+    def wait_for_log(self, event, timeout=240):
+        """The next log line of an event; fails where the process ends or refuses a package."""
         deadline = time.monotonic() + timeout
         while True:
             line = self._new.get(timeout=max(0.01, deadline - time.monotonic()))

@@ -18,7 +18,7 @@ def client(shared):
 
 def test_lists_of_a_thousand_random_users_are_the_published_ones(store, client):
     package = store.package()
-    kept = {user: rows for user, rows in package.lists.groupby("user_id")}
+    kept = dict(list(package.lists.groupby("user_id")))
     drawn = np.random.default_rng(1).permutation(USERS)[:1_000]
     for user in (package.user_ids[place] for place in drawn):
         answer = client.recommend(user, k=20).json

@@ -1,0 +1,177 @@
+"""Feedback counts at once, survives the process, and reaches the pipeline as it was sent."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from llmrec_assets.resources.landing import Landing
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets_tests.conftest import runner
+from llmrec_assets_tests.serving.store import write_store
+
+NOW = 1_700_500_000
+
+
+def event(n, user="u0005", item="i20", behavior="buy", **more):
+    return {"event_id": f"e{n}", "user_id": user, "item_id": item, "timestamp": NOW + n,
+            "behavior": behavior, **more}  # fmt: skip
+
+
+def response(n, user="u0005", item="i20", answer="like", **more):
+    return {"feedback_id": f"f{n}", "user_id": user, "item_id": item, "timestamp": NOW + n,
+            "response": answer, **more}  # fmt: skip
+
+
+def listed(client, user="u0005", **query):
+    return [row["item_id"] for row in client.recommend(user, **query).json["items"]]
+
+
+def live_history(client, user="u0005"):
+    events = client.get(f"/v1/users/{user}/history").json["events"]
+    return [(e["item_id"], e["behavior"]) for e in events if e["origin"] == "live"]
+
+
+def lines(folder):
+    files = [path for path in folder.iterdir() if path.name.endswith(".jsonl")]
+    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+
+def test_an_event_changes_the_very_next_list(start):
+    client = start().client()
+    before = listed(client)
+    answer = client.feedback([event(1, item=before[0])])
+    assert answer.status == 200
+    assert answer.json == {"accepted": 1, "duplicates": 0, "durable": True}
+    after = listed(client)
+    assert before[0] not in after
+    assert after != before[1:]
+    assert live_history(client) == [(before[0], "buy")]
+
+
+def test_a_response_counts_at_once_and_an_impression_does_not(start):
+    client = start().client()
+    first, second, third = listed(client)[:3]
+    client.feedback(responses=[response(1, item=first, answer="impression", rank=1)])
+    assert live_history(client) == []
+    client.feedback(
+        responses=[response(2, item=first), response(3, item=second, answer="不感兴趣")]
+    )
+    assert live_history(client) == [(second, "not_interested"), (first, "like")]
+    assert second not in listed(client, k=200, exclude_seen=False)
+    assert third in listed(client, k=200, exclude_seen=False)
+    # The same told twice, by its event and as a response, is one event.
+    told = event(4, item=third, behavior="like")
+    client.feedback([told], [response(4, item=third, event_id="e4")])
+    assert live_history(client)[0] == (third, "like")
+    assert len(live_history(client)) == 3
+
+
+def test_each_id_counts_once_and_other_content_is_refused(start):
+    client = start().client()
+    assert client.feedback([event(1)]).json["accepted"] == 1
+    again = client.feedback([event(1), event(2)])
+    assert again.json == {"accepted": 1, "duplicates": 1, "durable": True}
+    other = client.feedback([event(3), event(1, item="i21")])
+    assert other.status == 409
+    assert "event_id" in other.json["detail"]
+    assert client.feedback([event(3)]).json["accepted"] == 1  # nothing of that batch was kept
+
+
+def test_what_was_acknowledged_survives_a_kill(start, serving_root):
+    process = start(LLMREC_SERVE_SEGMENT_SECONDS="600")
+    client = process.client()
+    client.feedback([event(1), event(2, behavior="view")], [response(3, item="i21")])
+    process.kill()
+    open_files = [p for p in serving_root.landing_events.iterdir() if p.name.startswith(".serve-")]
+    assert len(open_files) == 1
+    with open_files[0].open("a") as file:
+        file.write('{"event_id": "torn in the mid')
+    assert Landing(root=str(serving_root.root)).ready_files("events") == []
+
+    client = start().client()
+    assert [e["event_id"] for e in lines(serving_root.landing_events)] == ["e1", "e2"]
+    assert [r["feedback_id"] for r in lines(serving_root.landing_feedback)] == ["f3"]
+    assert live_history(client) == [("i21", "like"), ("i20", "view"), ("i20", "buy")]
+    assert client.feedback([event(1)]).json["duplicates"] == 1
+
+
+def test_a_stop_hands_over_what_was_kept(start, serving_root):
+    process = start(LLMREC_SERVE_SEGMENT_SECONDS="600")
+    process.client().feedback([event(1)])
+    assert process.stop() == 0
+    files = Landing(root=str(serving_root.root)).ready_files("events")
+    assert len(files) == 1
+    assert not [p for p in serving_root.landing_events.iterdir() if p.name.startswith(".")]
+
+
+def test_a_segment_closes_by_its_age(start, serving_root):
+    process = start(LLMREC_SERVE_SEGMENT_SECONDS="0.1")
+    process.client().feedback([event(1)])
+    closed = process.wait_for_log("closed a segment")["file"]
+    assert (serving_root.landing_events / closed).is_file()
+
+
+def test_a_full_disk_is_told_and_loses_nothing(start, serving_root):
+    process = start()
+    client = process.client()
+    serving_root.landing_events.rename(serving_root.landing / "away")
+    serving_root.landing_events.write_text("no folder")  # nothing can be created in it
+    answer = client.feedback([event(1)])
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert live_history(client) == []
+    serving_root.landing_events.unlink()
+    (serving_root.landing / "away").rename(serving_root.landing_events)
+    assert client.feedback([event(1)]).json["accepted"] == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"timestamp": None}, {"timestamp": "soon"}, {"timestamp": 5}, {"timestamp": 4e12},
+        {"timestamp": True}, {"item_id": ""}, {"item_id": "a\nb"}, {"item_id": "x" * 257},
+        {"item_id": " i20"}, {"rating": "high"}, {"rating": 1e300}, {"unasked": 1},
+        {"text": "x" * 4001}, {"user_id": None},
+    ],
+)  # fmt: skip
+def test_a_bad_event_is_refused_with_its_place(shared, changed):
+    told = {name: value for name, value in {**event(1), **changed}.items() if value is not None}
+    answer = shared.client().feedback([event(2), told])
+    assert answer.status == 422
+    assert "events.1" in answer.json["detail"]
+    assert next(iter(changed)) in answer.json["detail"]
+
+
+def test_the_pipeline_reads_the_segments(store, start, serving_root, tmp_path):
+    """All rows are taken, and the next package holds them, so that nothing counts twice."""
+    process = start()
+    strange = "q\"uo'te/ö用户 é"
+    process.client().feedback(
+        [
+            event(1, rating=4.5, text="well\nmade", list_id="some list", session_id="s"),
+            event(2, timestamp="2023-11-20T18:13:20+08:00", behavior="view"),
+            event(3, user=strange),
+        ],
+        [response(4, rank=2, value=3.0, list_id="some list")],
+    )
+    assert process.stop() == 0
+    write_store(serving_root, range(6))
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = runner(serving_root, instance)
+        run("ingest")
+        run("collect_feedback")
+    with resources_of(serving_root)["warehouse"].connect() as connection:
+        told = connection.execute(
+            """select user_id, behavior, rating, caused_by, text, epoch(timestamp)
+            from s1_raw_events.raw_events where event_id in ('e1', 'e2', 'e3') order by event_id"""
+        ).fetchall()
+        rejected = connection.execute("select * from s1_raw_events.rejected_events").fetchall()
+        answers = connection.execute("select response, rank, value from s7_feedback.feedback")
+        assert answers.fetchall() == [("like", 2, 3.0)]
+    assert rejected == []
+    assert told == [
+        ("u0005", "buy", 4.5, "some list", "well\nmade", NOW + 1),
+        ("u0005", "view", None, None, None, 1_700_475_200),
+        (strange, "buy", None, None, None, NOW + 3),
+    ]

@@ -1,0 +1,131 @@
+"""A new package takes over whole, checked, and without a failed request."""
+
+import hashlib
+import json
+import shutil
+import threading
+
+import pandas as pd
+
+from llmrec_assets import published
+from llmrec_assets_tests.serving.test_feedback import event, live_history
+
+
+def test_lists_under_load_are_of_one_package_each(store, start, serving_root):
+    process, stop, seen = start(), threading.Event(), []
+    kept = [
+        {user: rows["item_id"].tolist() for user, rows in store.package(n).lists.groupby("user_id")}
+        for n in range(2)
+    ]
+
+    def ask(worker):
+        client, n = process.client(), worker
+        while not stop.is_set():
+            n = (n + 7) % 1_000
+            user = f"u{n:04}"
+            answer = client.recommend(user, k=20)
+            items = [row["item_id"] for row in answer.json["items"]] if answer.status == 200 else []
+            seen.append((answer.status, answer.json.get("package"), user, items))
+
+    workers = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    store.switch(serving_root, 1)
+    took = process.wait_for_log("package took over")
+    before = len(seen)
+    while len(seen) < before + 200:
+        assert all(worker.is_alive() for worker in workers)
+        stop.wait(0.01)
+    stop.set()
+    for worker in workers:
+        worker.join()
+    assert took["package"] == store.ids[1]
+    assert {status for status, *_ in seen} == {200}
+    assert {package for _, package, *_ in seen} == set(store.ids)
+    for _, package, user, items in seen:
+        assert items == kept[store.ids.index(package)][user]
+
+
+def test_events_that_the_package_holds_leave_the_memory(store, start, serving_root):
+    process = start(LLMREC_SERVE_SEGMENT_SECONDS="0.1")
+    client = process.client()
+    client.feedback([event(1)])
+    held = process.wait_for_log("closed a segment")["file"]
+    client.feedback([event(2, behavior="view")])
+    process.wait_for_log("closed a segment")
+    name_segments(store, serving_root, [held])
+    process.wait_for_log("package took over")
+    assert live_history(client) == [("i20", "view")]
+
+
+def name_segments(store, layout, names):
+    """Publish the second package as one that holds segments."""
+    store.switch(layout, 1)
+    folder = layout.packages / store.ids[1]
+    info = published.PublishedInfo.model_validate_json((folder / published.INFO).read_text())
+    (folder / published.INFO).unlink()  # it is a link to the store's own
+    (folder / published.INFO).write_text(
+        info.model_copy(update={"segments": names}).model_dump_json()
+    )
+
+
+def test_a_package_that_ranks_otherwise_is_refused_and_the_old_one_goes_on(
+    store, start, serving_root
+):
+    process = start()
+    client = process.client()
+    folder = serving_root.packages / "otherwise"
+    publish_other_lists(store, serving_root, folder)
+    refused = process.wait_for_log("package refused")
+    assert refused["package"] == "otherwise"
+    assert "differ" in refused["reason"]
+    assert client.recommend("u0001").json["package"] == store.ids[0]
+    assert process.metric('llmrec_takeovers_total{outcome="refused"}') == {
+        'llmrec_takeovers_total{outcome="refused"}': 1.0
+    }
+    store.switch(serving_root, 1)
+    process.wait_for_log("package took over")
+    assert client.recommend("u0001").json["package"] == store.ids[1]
+
+
+def publish_other_lists(store, layout, folder):
+    """A package whose checksums are right, but whose lists another model made."""
+    shutil.copytree(store.folder / store.ids[1], folder)
+    path = folder / published.LISTS
+    lists = pd.read_parquet(path)
+    first = lists["rank"] == 1
+    lists.loc[first & (lists["user_id"] == "u0002"), "item_id"] = "i59"
+    lists.loc[first & (lists["user_id"] == "u0002"), "score"] += 1
+    lists.to_parquet(path, index=False)
+    info = json.loads((folder / published.INFO).read_text())
+    info["files"][published.LISTS] = hashlib.sha256(path.read_bytes()).hexdigest()
+    info["package_id"] = folder.name
+    (folder / published.INFO).write_text(json.dumps(info))
+    hidden = layout.current_package.with_name(".current.json")
+    hidden.write_text(json.dumps({"package": folder.name}))
+    hidden.replace(layout.current_package)
+
+
+def test_a_damaged_package_is_refused_and_readiness_says_why(store, serving_root, start):
+    (serving_root.packages / store.ids[0] / published.LISTS).unlink()
+    (serving_root.packages / store.ids[0] / published.LISTS).write_bytes(b"other")
+    process = start(ready=False)
+    assert process.wait_for_log("package refused")["reason"] == "BrokenPackage"
+    client = process.client()
+    assert client.get("/health/live").status == 200
+    ready = client.get("/health/ready")
+    assert ready.status == 503
+    assert "was refused" in ready.json["reason"]
+    assert client.recommend("u0001").status == 503
+
+
+def test_a_service_without_a_package_waits_for_one(store, serving_root, start):
+    serving_root.current_package.unlink()
+    process = start(ready=False)
+    client = process.client()
+    assert "llmrec run" in client.get("/health/ready").json["reason"]
+    assert client.recommend("u0001").headers["retry-after"] == "1"
+    store.switch(serving_root, 0)
+    process.wait_until_ready()
+    assert client.get("/health/ready").status == 200
+    assert client.recommend("u0001").status == 200

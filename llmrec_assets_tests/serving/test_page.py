@@ -197,6 +197,7 @@ def test_the_keyboard_alone_is_enough(page):
     assert like.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
     page.changes(lambda: press("Space"))
     assert "like" in page.events()[0]
+    expect(page.button("Like", page.items[0])).to_be_focused()  # the liked item is gone
     expect(page.tab.get_by_role("status")).to_contain_text("items listed")
 
 

@@ -25,11 +25,15 @@ export const svg = (tag, attributes = {}, ...children) =>
 /** The element of the page with this id. */
 export const at = (id) => document.getElementById(id);
 
-/** Exchange what is in a node, and keep the focus where the same `data-focus` is there again. */
+/** Exchange what is in a node; the focus stays at the same `data-focus`, else at the same place. */
 export function fill(node, ...children) {
-  const held = node.contains(document.activeElement) && document.activeElement.dataset.focus;
+  const places = () => [...node.querySelectorAll("[data-focus]")];
+  const place = places().indexOf(document.activeElement);
+  const held = document.activeElement.dataset?.focus;
   node.replaceChildren(...kept(children));
-  if (held) node.querySelector(`[data-focus="${CSS.escape(held)}"]`)?.focus();
+  if (place < 0) return;
+  const now = places();
+  (now.find((other) => other.dataset.focus === held) ?? now[place] ?? now.at(-1))?.focus();
 }
 
 /** Tell those who do not see the page what happened. */

@@ -4,7 +4,7 @@ export default {
   add: "添加",
   again: "重试",
   all_events: "显示全部 {n} 条行为",
-  always: "总是推荐",
+  always: "至少推荐其一",
   buy: "购买",
   by_fallback: "基线模型",
   by_model: "训练好的模型",

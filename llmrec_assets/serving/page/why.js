@@ -7,6 +7,7 @@ import { on, state, whose } from "./state.js";
 import { behaviorName, language, moment, percent, t } from "./texts.js";
 
 const MOST = 8;
+const LEAST = 0.005; // smaller effects are written as 0
 const open = new Set();
 
 export const isOpen = (item) => open.has(item);
@@ -32,7 +33,8 @@ export async function toggleWhy(item, node, pressed) {
 }
 
 function reasons(told) {
-  const drivers = [...told.drivers]
+  const drivers = told.drivers
+    .filter((driver) => Math.abs(driver.effect) >= LEAST)
     .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect))
     .slice(0, MOST)
     .map((driver) => [driverLabel(driver), driver.effect]);

@@ -23,6 +23,7 @@ ALLOWED = {
     "assets": {"assets", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
+    "serving": {"serving", "core", "layout", "published", "settings"},
 }
 
 
@@ -47,13 +48,27 @@ def test_imports_run_one_way(room):
 
 @pytest.mark.parametrize(
     ("room", "unknown"),
-    [("core", {"dagster", "duckdb", "mlflow"}), ("sql", {"dagster", "mlflow"})],
+    [
+        ("core", {"dagster", "duckdb", "mlflow"}),
+        ("sql", {"dagster", "mlflow"}),
+        ("serving", {"dagster", "duckdb", "mlflow"}),
+    ],
 )
 def test_rooms_do_not_know_what_is_not_theirs(room, unknown):
     found = {
         name.split(".")[0] for file in (PACKAGE / room).rglob("*.py") for name in imported(file)
     }
     assert not found & unknown
+
+
+def test_the_service_loads_no_pipeline():
+    code = (
+        "import sys, llmrec_assets.serving.run;"
+        "print(*({'dagster', 'mlflow', 'duckdb', 'sentence_transformers', 'sklearn',"
+        " 'llmrec_assets.assets', 'llmrec_assets.resources'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_definitions_load_without_heavy_libraries():

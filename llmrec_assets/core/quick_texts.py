@@ -60,9 +60,11 @@ class QuickRecommender(Recommender):
         super().__init__(whole.experts, whole.powers, whole.reranker)
         self.texts = RoughTexts(texts)
 
-    def _look(
+    @torch.no_grad()
+    def opinions(
         self, sequences: Sequences, ends: np.ndarray, users: np.ndarray
-    ) -> tuple[torch.Tensor, Candidates]:
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, Candidates]:
+        """As of any recommender; texts are exact where an item can reach a list."""
         history_BD = self.texts.history(sequences, ends, users)
         rough_BV = self.texts.logits(history_BD)
         scored = {
@@ -81,7 +83,7 @@ class QuickRecommender(Recommender):
             scored[_TEXTS][row, codes - 1] += change
             prior_BV[row, codes - 1] += power * change
         found = find_candidates(prior_BV, scored, self.experts.clock, sequences, ends, users)
-        return prior_BV, found
+        return scored, prior_BV, found
 
 
 def quickened(snapshot: Snapshot) -> Snapshot:

@@ -83,6 +83,34 @@ class PastEvents(BaseModel):
     events: list[PastEvent]
 
 
+class Driver(BaseModel):
+    """A past event and what it does for the item."""
+
+    item_id: str
+    title: str | None
+    behavior: str
+    timestamp: str | int
+    effect: float = Field(description="Nats; above 0 where it speaks for the item.")
+
+
+class NearItem(BaseModel):
+    """A past item that is like the recommended one."""
+
+    item_id: str
+    title: str | None
+    similarity: float
+
+
+class Why(BaseModel):
+    """What speaks for an item."""
+
+    drivers: list[Driver]
+    parts: dict[str, float] = Field(description="Shares in nats; none of a baseline.")
+    nearest: list[NearItem]
+    sentence: str
+    copy_line: str = Field(alias="copy")
+
+
 class Kept(BaseModel):
     """A batch that is on disk."""
 

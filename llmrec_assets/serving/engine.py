@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,10 +18,14 @@ import torch
 
 from llmrec_assets.core.lists import Hidden, Lists, ListSettings, lists_of
 from llmrec_assets.core.online import History, assemble, score
+from llmrec_assets.core.reranking import Reranking
 from llmrec_assets.serving import logs
 from llmrec_assets.serving.model import Model, Slots
+from llmrec_assets.serving.variety import varied
 
 MOST_AT_ONCE = 32
+PLAIN = Reranking()  # the model's order
+_LEAST_DEPTH, _DEPTH = 100, 5  # lists' lengths of candidates for a list that is varied
 
 
 class Measures(Protocol):
@@ -42,6 +46,7 @@ class Job:
     allowed: torch.Tensor | None  # bool [V+1]; None = all
     hidden: np.ndarray  # int64 [h], codes
     list_id: str
+    reranking: Reranking
     done: "asyncio.Future[Slots | None]" = field(repr=False)
 
 
@@ -83,6 +88,7 @@ class Engine:
         allowed: torch.Tensor | None,
         hidden: np.ndarray,
         list_id: str,
+        reranking: Reranking = PLAIN,
     ) -> Slots | None:
         """The list; None where the budget was missed or too many wait."""
         ahead = len(self._waiting) + self._running
@@ -91,7 +97,8 @@ class Engine:
         if self._stopping:
             return None
         loop = asyncio.get_running_loop()
-        job = Job(model, history, settings, allowed, hidden, list_id, loop.create_future())
+        done = loop.create_future()
+        job = Job(model, history, settings, allowed, hidden, list_id, reranking, done)
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
@@ -152,7 +159,11 @@ def rank(jobs: list[Job]) -> list[Slots]:
     logits = score(snapshot, sequences)
     alike: dict[ListSettings, list[int]] = {}
     for place, job in enumerate(jobs):
-        alike.setdefault(job.settings, []).append(place)
+        settings = job.settings
+        if not job.reranking.changes_nothing:  # of as many candidates, and without a draw
+            depth = min(_DEPTH * settings.top_k + _LEAST_DEPTH, snapshot.n_items)
+            settings = replace(settings, top_k=depth, exploration=0.0)
+        alike.setdefault(settings, []).append(place)
     found: dict[int, Slots] = {}
     for settings, places in alike.items():
         group = [jobs[place] for place in places]
@@ -165,9 +176,19 @@ def rank(jobs: list[Job]) -> list[Slots]:
             settings,
             _hidden(len(jobs), places, group),
             _allowed(group),
+            refill=group[0].reranking.changes_nothing,
         )
         found |= _split(lists, places, jobs[0].model.info.source)
-    return [found[place] for place in range(len(jobs))]
+    return [_varied(job, found[place]) for place, job in enumerate(jobs)]
+
+
+def _varied(job: Job, found: Slots) -> Slots:
+    """The job's list from its candidates."""
+    if job.reranking.changes_nothing:
+        return found
+    model, codes = job.model, [event.item for event in job.history.new]
+    history = np.concatenate([model.seen(job.history.user), np.array(codes, dtype=np.int64)])
+    return varied(model, found, history, job.reranking, job.settings.top_k)
 
 
 def _hidden(n: int, places: list[int], group: list[Job]) -> Hidden:

@@ -14,11 +14,13 @@ import torch
 from llmrec_assets.core.behaviors import EXPOSURE
 from llmrec_assets.core.lists import ListSettings
 from llmrec_assets.core.lists import list_id as published_id
+from llmrec_assets.core.reranking import Reranking
 from llmrec_assets.serving import times
 from llmrec_assets.serving.journal import Kind
 from llmrec_assets.serving.live_events import LiveEvent
 from llmrec_assets.serving.model import Model, Slots
-from llmrec_assets.serving.schemas import ListOptions, SessionRequest
+from llmrec_assets.serving.schemas import ListOptions, SessionRequest, WhyRequest
+from llmrec_assets.serving.variety import varied
 
 _CART: str = "cart"
 _SESSION: Kind = "events"
@@ -37,6 +39,7 @@ class Wish:
     strict: bool  # the request itself asks for unseen items only
     list_id: str
     ignored: int  # named items that no catalogue has
+    reranking: Reranking  # how the list differs from the model's order
 
     @property
     def seen(self) -> np.ndarray:
@@ -63,18 +66,21 @@ def wish(
         times.BadTime: a time of the session cannot be read.
     """
     user = model.users.get(user_id) if user_id is not None else None
-    session, cart = _session(model, options), _cart(options)
-    events = (*live, *session, *cart)
-    named = [event.item for event in (*session, *cart)] + options.never
-    listed_not = [*options.never, *(event.item for event in cart)]
-    hidden = model.hidden(user, events) | set(_codes(model, listed_not))
+    told = isinstance(options, SessionRequest)
+    session, cart = session_events(model, options) if told else [], options.cart if told else []
+    events = (*live, *session)
+    named = [event.item for event in session] + [*options.never, *options.always]
+    hidden = model.hidden(user, events) | set(_codes(model, [*options.never, *cart]))
     categories = tuple(sorted(set(options.category)))
     settings = replace(
         model.snapshot.settings,
         top_k=options.k,
         exclude_seen=_given(options.exclude_seen, model.snapshot.settings.exclude_seen),
     )
+    reranking = _reranking(model, options)
     rules = [*categories, options.min_price, options.max_price, *sorted(hidden)]
+    if not reranking.changes_nothing:
+        rules.append(reranking)
     return Wish(
         model,
         user,
@@ -85,6 +91,19 @@ def wish(
         bool(options.exclude_seen),
         _list_id(model, user, user_id, events, settings, rules),
         sum(item not in model.item_codes for item in named),
+        reranking,
+    )
+
+
+def _reranking(model: Model, options: ListOptions) -> Reranking:
+    """What varies the list; `never` is hidden anyway."""
+    return Reranking(
+        diversity=options.diversity,
+        calibration=options.calibration,
+        long_tail=options.long_tail,
+        freshness=options.freshness,
+        max_per_category=options.max_per_category,
+        always=frozenset(_codes(model, options.always)),
     )
 
 
@@ -96,9 +115,12 @@ def _codes(model: Model, items: Iterable[str]) -> list[int]:
     return [model.item_codes[item] for item in items if item in model.item_codes]
 
 
-def _session(model: Model, options: ListOptions) -> list[LiveEvent]:
-    if not isinstance(options, SessionRequest):
-        return []
+def session_events(model: Model, options: SessionRequest | WhyRequest) -> list[LiveEvent]:
+    """What a request says that somebody did of late, the cart last.
+
+    Raises:
+        times.BadTime: a time cannot be read.
+    """
     now = times.now_micros()
     events = []
     for told in options.session:
@@ -107,12 +129,7 @@ def _session(model: Model, options: ListOptions) -> list[LiveEvent]:
             time = times.parse(told.timestamp, model.info.relative)
         if (behavior := told.behavior.lower()) != EXPOSURE:
             events.append(_event(told.item_id, behavior, time, told.rating, told.value))
-    return events
-
-
-def _cart(options: ListOptions) -> list[LiveEvent]:
-    items = options.cart if isinstance(options, SessionRequest) else []
-    return [_event(item, _CART, times.now_micros(), None, None) for item in items]
+    return events + [_event(item, _CART, now, None, None) for item in options.cart]
 
 
 def _event(
@@ -144,6 +161,9 @@ def _list_id(
 def fallback(wanted: Wish) -> Slots:
     """The published list, by the same filters, filled up from the cold start's."""
     k, first = wanted.settings.top_k, _kept(wanted, wanted.model.published_list(wanted.user))
+    if not wanted.reranking.changes_nothing:
+        more = _kept(wanted, wanted.model.cold, also_not=first.codes)
+        return varied(wanted.model, first.followed_by(more), wanted.seen, wanted.reranking, k)
     if len(first.codes) >= k or wanted.user is None:
         return first.where(slice(k))
     more = _kept(wanted, wanted.model.cold, also_not=first.codes)

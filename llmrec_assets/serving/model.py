@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from llmrec_assets.core.item_traits import UNKNOWN_TIME, ItemTraits
 from llmrec_assets.core.lists import Hidden
 from llmrec_assets.core.new_events import NewEvent
 from llmrec_assets.core.online import History, Snapshot, assemble, score
@@ -64,6 +65,7 @@ class Model:
         self.segments = frozenset(published.info.segments)
         self._read_items(published)
         self._read_lists(published)
+        self.traits = self._traits()
         self.titles = TitleSearch([facts["title"] for facts in self.facts[1:]])
         self.cold = self._cold_start()
         # Filters repeat; the cache lives and dies with the model.
@@ -93,6 +95,14 @@ class Model:
         self._numbers = np.column_stack(numbers).astype(np.float64)
         places = {name: place for place, name in enumerate(_SOURCES.tolist())}
         self._sources = lists["source"].map(places).to_numpy(dtype=np.int8)
+
+    def _traits(self) -> ItemTraits:
+        """What lists are varied by."""
+        known, never = self.snapshot.facts, np.iinfo(np.int64).max
+        without = self._categories.get(None, -2)
+        categories = np.where(self.categories == without, 0, self.categories + 1)
+        first = np.where(known.first_time == never, UNKNOWN_TIME, known.first_time)
+        return ItemTraits.of(self.snapshot.item_vectors, categories, known.events, first)
 
     def _cold_start(self) -> Slots:
         """The list of somebody without a history, over all items."""

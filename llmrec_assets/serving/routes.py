@@ -19,6 +19,7 @@ from llmrec_assets.serving.schemas import (
     SearchQuery,
     SessionRequest,
     SimilarQuery,
+    WhyRequest,
 )
 from llmrec_assets.serving.service import Service
 
@@ -161,6 +162,15 @@ async def search(request: Request, asked: Annotated[SearchQuery, Query()]) -> Js
     model = service_of(request).model
     found = await asyncio.to_thread(model.titles.find, asked.query, asked.k)
     return Json({"items": [model.facts[code] for code in found]})
+
+
+@router.post("/why", response_model=answers.Why)
+async def why(request: Request, asked: WhyRequest) -> Json:
+    """Which past events, which parts of the model and which near items speak for an item."""
+    told = await service_of(request).why(asked)
+    if told is None:
+        raise Refusal(404, "the catalogue has no such item")
+    return Json(told)
 
 
 @router.post("/feedback", response_model=answers.Kept, responses={

@@ -43,6 +43,7 @@ Text = Annotated[str, StringConstraints(max_length=4_000)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Number = Annotated[float, Field(gt=-_LARGEST, lt=_LARGEST, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Moment = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=40)]
     | Annotated[StrictInt, Field(ge=0, lt=10**17)]
@@ -74,6 +75,19 @@ class ListOptions(Strict):
         default_factory=list, max_length=MOST_NAMED, description="Items that are not listed."
     )
 
+    always: list[Id] = Field(
+        default_factory=list, max_length=MOST_NAMED, description="One of these is listed."
+    )
+    max_per_category: Annotated[int, Field(ge=1, le=MOST_ITEMS)] | None = Field(
+        default=None, description="At most so many items of one category."
+    )
+    diversity: Share = Field(default=0.0, description="0: the model's order; 1: as unlike as can.")
+    calibration: Share = Field(
+        default=0.0, description="How much the list's categories follow the history's."
+    )
+    long_tail: Share = Field(default=0.0, description="Least share of slots beyond the popular.")
+    freshness: Share = Field(default=0.0, description="How much newer items are preferred.")
+
     @model_validator(mode="after")
     def _prices_are_a_range(self) -> "ListOptions":
         if None not in (self.min_price, self.max_price) and self.min_price > self.max_price:  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
@@ -101,6 +115,16 @@ class SessionRequest(ListOptions):
         max_length=MOST_NAMED,
         description="Items in the cart: they are read as just put there, and not listed.",
     )
+
+
+class WhyRequest(Strict):
+    """Why an item is recommended to such a history."""
+
+    item_id: Id
+    language: Literal["en", "zh"] = "en"
+    user_id: Id | None = None
+    session: list[SessionEvent] = Field(default_factory=list, max_length=MOST_SESSION)
+    cart: list[Id] = Field(default_factory=list, max_length=MOST_NAMED)
 
 
 class FeedbackEvent(Strict):

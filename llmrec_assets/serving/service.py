@@ -16,8 +16,9 @@ from llmrec_assets.serving.measures import ServiceMeasures
 from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.options import ServeOptions
 from llmrec_assets.serving.rebuilding import live_events, rebuild
-from llmrec_assets.serving.schemas import Feedback, ListOptions
+from llmrec_assets.serving.schemas import Feedback, ListOptions, WhyRequest
 from llmrec_assets.serving.takeover import Watcher
+from llmrec_assets.serving.why import why
 
 
 class NotReady(Exception):
@@ -112,11 +113,27 @@ class Service:
             wanted.allowed,
             wanted.hidden,
             wanted.list_id,
+            wanted.reranking,
         )
         source = "published" if slots is None else "live"
         made = lists.fallback(wanted) if slots is None else lists.checked(wanted, slots)
         self.measures.lists.labels(source).inc()
         return Made(wanted, made, source)
+
+    async def why(self, asked: WhyRequest) -> dict[str, Any] | None:
+        """Why an item is recommended; None for one that the catalogue does not have.
+
+        Raises:
+            NotReady: there is no package.
+            times.BadTime: a time of the session cannot be read.
+        """
+        model = self.model
+        if asked.item_id not in model.item_codes:
+            return None
+        events = (*self.live.of(asked.user_id), *lists.session_events(model, asked))
+        user = model.users.get(asked.user_id) if asked.user_id is not None else None
+        history = model.history(user, events)
+        return await asyncio.to_thread(why, model, history, asked.item_id, asked.language)
 
     async def keep(self, feedback: Feedback) -> tuple[int, int]:
         """Keep feedback on disk, then let it count; how many records are new, and known.

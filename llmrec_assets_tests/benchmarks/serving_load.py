@@ -134,7 +134,7 @@ def measure(layout: Layout, n_users: int, rates: list[float], seconds: float, bu
         service.kill()
 
 
-def _report(process: psutil.Process, run, name: str) -> None:  # noqa: ANN001
+def _report(process: psutil.Process, run, name: str) -> None:
     before, started = process.cpu_times(), time.perf_counter()
     load = asyncio.run(run())
     spent, after = time.perf_counter() - started, process.cpu_times()

@@ -103,3 +103,30 @@ def test_unknown_users_get_the_list_of_newcomers_and_have_no_history(client):
     assert lists[0] == lists[1] == lists[2]
     assert len(lists[0]) == 20
     assert client.get("/v1/users/nobody/history").json == {"events": []}
+
+
+def test_a_list_can_be_varied_by_rules(client):
+    plain = client.recommend("u0001", k=9).json["items"]
+    limited = client.recommend("u0001", k=9, max_per_category=3).json["items"]
+    assert max(row["category"] for row in plain)
+    counts = [sum(row["category"] == c for row in limited) for c in CATEGORIES]
+    assert counts == [3, 3, 3]
+    last = ids(client.recommend("u0001", k=200))[-1]
+    assert last in ids(client.recommend("u0001", k=5, always=[last]))
+    assert ids(client.recommend("u0001", k=9, diversity=0.9)) != [row["item_id"] for row in plain]
+    hidden = ids(client.recommend("u0001", k=5, always=[last], never=[last], diversity=0.5))
+    assert last not in hidden
+
+
+def test_an_item_is_explained_by_events_of_the_history(client):
+    past = {e["item_id"] for e in client.get("/v1/users/u0001/history").json["events"]}
+    item = ids(client.recommend("u0001"))[0]
+    told = client.post("/v1/why", {"user_id": "u0001", "item_id": item, "language": "zh"}).json
+    assert {driver["item_id"] for driver in told["drivers"]} <= past
+    assert told["drivers"]
+    assert set(told["parts"]) == {"texts", "behavior", "time", "reranking"}
+    assert told["sentence"]
+    assert told["copy"]
+    nobody = client.post("/v1/why", {"item_id": item}).json
+    assert nobody["drivers"] == []
+    assert client.post("/v1/why", {"item_id": "unheard of"}).status == 404

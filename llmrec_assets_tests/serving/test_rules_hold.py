@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,12 +65,15 @@ def test_no_list_holds_what_it_must_not(start, store, serving_root, budget):
         never=st.lists(ITEM, max_size=4),
         cart=st.lists(ITEM, max_size=3),
         session=st.lists(ITEM, max_size=3),
+        diversity=st.sampled_from([0, 0, 0.5, 1]),
+        most=st.sampled_from([None, None, 1, 3]),
     )
-    def holds(user, k, exclude_seen, category, prices, never, cart, session):
+    def holds(user, k, exclude_seen, category, prices, never, cart, session, diversity, most):
         before = list(traffic.done[user])
-        least, most = sorted(prices) if None not in prices else prices
+        low, high = sorted(prices) if None not in prices else prices
         told = {"user_id": user, "k": k, "exclude_seen": exclude_seen, "category": category,
-                "min_price": least, "max_price": most, "never": never, "cart": cart,
+                "min_price": low, "max_price": high, "diversity": diversity,
+                "max_per_category": most, "always": never[:1], "never": never, "cart": cart,
                 "session": [{"item_id": item, "behavior": "view"} for item in session]}  # fmt: skip
         answer = client.post("/v1/recommendations", told)
         assert answer.status == 200, answer.body
@@ -80,8 +84,10 @@ def test_no_list_holds_what_it_must_not(start, store, serving_root, budget):
         assert len(items) == len(set(items)) <= k
         assert not set(items) & {*never, *cart, *(item for item, hides in before if hides)}
         assert not category or {row["category"] for row in rows} <= set(category)
-        assert all(least is None or row["price"] >= least for row in rows)
-        assert all(most is None or row["price"] <= most for row in rows)
+        assert all(low is None or row["price"] >= low for row in rows)
+        assert all(high is None or row["price"] <= high for row in rows)
+        counts = Counter(row["category"] for row in rows)
+        assert most is None or not counts or max(counts.values()) <= most
         if exclude_seen:
             assert not set(items) & (
                 seen(package, user) | {item for item, _ in before} | {*session}

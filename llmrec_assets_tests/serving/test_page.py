@@ -28,12 +28,6 @@ def page(browser, shared):
     assert page.hosts == {f"127.0.0.1:{shared.port}"}
 
 
-def offers(page, option):
-    """Skip where the service does not take an option of lists."""
-    if not page.tab.locator(f"#{option}").count():
-        pytest.skip(f"this service's lists have no option {option}")
-
-
 def test_a_user_is_found_with_history_and_list(page, shared):
     page.open()
     page.tab.get_by_label("User", exact=True).fill("u0001")
@@ -58,7 +52,7 @@ def test_an_unknown_user_and_nobody_are_told_what_they_get(page):
 def test_filters_change_the_list_at_once(page, store):
     facts = store.package().items.set_index("item_id")
     page.open("u0001")
-    page.tab.get_by_label("Categories").fill(CATEGORIES[1])
+    page.tab.get_by_label("Categories", exact=True).fill(CATEGORIES[1])
     page.changes(page.tab.get_by_role("button", name="Add", exact=True).click)
     assert set(facts.loc[page.items, "category"]) == {CATEGORIES[1]}
     page.changes(lambda: page.tab.get_by_label("Price to").fill("30"))
@@ -72,31 +66,47 @@ def test_filters_change_the_list_at_once(page, store):
 
 def test_diversity_changes_the_list(page):
     page.open("u0001")
-    offers(page, "diversity")
     before, after = page.changes(lambda: page.tab.get_by_label("Diversity λ").fill("1"))
     assert before != after
+    expect(page.tab.locator("#options .slider span").first).to_have_text("1")
+    page.changes(lambda: page.tab.get_by_label("Diversity λ").fill("0"))
+    assert page.items == before
+
+
+def test_of_answers_that_cross_the_newest_is_shown(page, shared):
+    page.open("u0001")
+    slider = page.tab.get_by_label("Diversity λ")
+    with page.tab.expect_response(lambda r: (r.request.post_data_json or {}).get("diversity") == 1):
+        for value in ("0.2", "0.9", "0.4", "1"):
+            slider.fill(value)
+    wanted = shared.client().recommend("u0001", k=10, diversity=1).json["items"]
+    assert page.settled().items == [row["item_id"] for row in wanted]
 
 
 def test_at_most_n_of_a_category(page, store):
     facts = store.package().items.set_index("item_id")
     page.open("u0001")
-    offers(page, "max_per_category")
     page.changes(lambda: page.tab.get_by_label("Most of one category").fill("1"))
     assert facts.loc[page.items, "category"].is_unique
 
 
-def test_reasons_are_drawn_and_told(page):
+def test_reasons_are_drawn_and_told(page, shared):
     page.open("u0001")
-    why = page.button("Why?", page.items[0])
-    if not why.count():
-        pytest.skip("this service gives no reasons")
-    why.click()
+    first = page.items[0]
+    page.button("Why?", first).click()
     reasons = page.tab.locator(".reasons").first
-    expect(reasons.locator("table.bars").first).to_be_visible()
-    expect(reasons.locator(".sentence")).to_be_visible()
-    with page.tab.expect_request("**/v1/why") as asked:
-        page.tab.locator("#language").click()
-    assert asked.value.post_data_json["language"] == "zh"
+    asked = {"user_id": "u0001", "item_id": first, "language": "en"}
+    told = shared.client().post("/v1/why", asked).json
+    expect(reasons.locator(".sentence")).to_have_text(told["sentence"])
+    expect(reasons).to_contain_text(told["drivers"][0]["title"])
+    largest = f"{told['drivers'][0]['effect']:+.2f}"
+    expect(reasons.locator("table.bars .value").first).to_have_text(largest)
+    expect(reasons.locator("table.bars svg rect").first).to_be_visible()
+    page.tab.locator("#language").click()
+    chinese = shared.client().post("/v1/why", {**asked, "language": "zh"}).json["sentence"]
+    expect(page.tab.locator(".reasons .sentence")).to_have_text(chinese)
+    page.button("为什么？", first).click()
+    expect(page.tab.locator(".reasons").first).to_be_hidden()
 
 
 def test_a_session_and_a_cart_move_the_list_and_are_not_recorded(page):

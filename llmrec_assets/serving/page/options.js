@@ -20,7 +20,7 @@ const categories = new Set();
 
 function control(name) {
   const attributes = CONTROLS[name];
-  const shown = attributes.type === "range" && el("output", { for: name }, number(attributes.value));
+  const shown = attributes.type === "range" && el("span", { "aria-hidden": "true" }, number(attributes.value));
   const input = el("input", {
     id: name, ...attributes,
     oninput: () => {

@@ -44,7 +44,8 @@ class RoughTexts:
     def logits(self, history_BD: torch.Tensor) -> torch.Tensor:
         """Logarithms of similarity, [B, V+1], about."""
         rounded = history_BD.to(torch.bfloat16)
-        cosine = torch._weight_int8pack_mm(rounded, self.rough, self.scales).float()
+        product = torch._weight_int8pack_mm  # pyright: ignore[reportPrivateImportUsage]
+        cosine = product(rounded, self.rough, self.scales).float()
         return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
 
     def exact_logits(self, history_D: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:

@@ -150,7 +150,7 @@ class Recent:
         """
         starts, ends = matrix.indptr[self.items], matrix.indptr[self.items + 1]
         positions, owners = flat_rows(starts.astype(np.int64), ends.astype(np.int64))
-        width = matrix.shape[1]
+        _, width = matrix.shape  # pyright: ignore[reportGeneralTypeIssues]
         cells = self.rows[owners] * width + matrix.indices[positions]
         shares = self.weights[owners] * matrix.data[positions]
         return np.bincount(cells, shares, self.n_rows * width).reshape(self.n_rows, width)

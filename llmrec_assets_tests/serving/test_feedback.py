@@ -5,10 +5,11 @@ import json
 import dagster as dg
 import pytest
 
+from llmrec_assets.core.behaviors import names
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql import feedback_files
 from llmrec_assets_tests.conftest import runner
-from llmrec_assets_tests.serving.store import write_store
 
 NOW = 1_700_500_000
 
@@ -143,8 +144,8 @@ def test_a_bad_event_is_refused_with_its_place(shared, changed):
     assert next(iter(changed)) in answer.json["detail"]
 
 
-def test_the_pipeline_reads_the_segments(store, start, serving_root, tmp_path):
-    """All rows are taken, and the next package holds them, so that nothing counts twice."""
+def test_the_pipeline_reads_the_segments(start, serving_root):
+    """Every row of both kinds is taken, with all that was told."""
     process = start()
     strange = "q\"uo'te/ö用户 é"
     process.client().feedback(
@@ -156,22 +157,26 @@ def test_the_pipeline_reads_the_segments(store, start, serving_root, tmp_path):
         [response(4, rank=2, value=3.0, list_id="some list")],
     )
     assert process.stop() == 0
-    write_store(serving_root, range(6))
     with dg.DagsterInstance.ephemeral() as instance:
-        run = runner(serving_root, instance)
-        run("ingest")
-        run("collect_feedback")
+        runner(serving_root, instance)("ingest")
+    (segment,) = Landing(root=str(serving_root.root)).ready_files("feedback")
     with resources_of(serving_root)["warehouse"].connect() as connection:
         told = connection.execute(
             """select user_id, behavior, rating, caused_by, text, epoch(timestamp)
-            from s1_raw_events.raw_events where event_id in ('e1', 'e2', 'e3') order by event_id"""
+            from s1_raw_events.raw_events order by event_id"""
         ).fetchall()
         rejected = connection.execute("select * from s1_raw_events.rejected_events").fetchall()
-        answers = connection.execute("select response, rank, value from s7_feedback.feedback")
-        assert answers.fetchall() == [("like", 2, 3.0)]
+        feedback_files.create_tables(connection)
+        feedback_files.register_names(connection, names())
+        counts = feedback_files.ingest_file(connection, segment.path, segment.content_hash)
+        answers = connection.execute(
+            "select response, rank, value, list_id from s7_feedback.feedback"
+        ).fetchall()
     assert rejected == []
     assert told == [
         ("u0005", "buy", 4.5, "some list", "well\nmade", NOW + 1),
         ("u0005", "view", None, None, None, 1_700_475_200),
         (strange, "buy", None, None, None, NOW + 3),
     ]
+    assert counts == {"rows": 1, "accepted": 1, "duplicates": 0, "rejected": 0}
+    assert answers == [("like", 2, 3.0, "some list")]

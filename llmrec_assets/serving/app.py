@@ -12,6 +12,7 @@ from llmrec_assets.serving.gate import Gate, Refusal
 from llmrec_assets.serving.journal import Busy, Conflict
 from llmrec_assets.serving.keys import Keys
 from llmrec_assets.serving.options import ServeOptions
+from llmrec_assets.serving.page import add_page
 from llmrec_assets.serving.routes import Json, router
 from llmrec_assets.serving.service import NotReady, Service
 from llmrec_assets.serving.times import BadTime
@@ -47,6 +48,7 @@ def make_app(options: ServeOptions) -> Gate:
     app.state.service = service
     app.include_router(router)
     _add_health(app, service)
+    add_page(app)
     _add_problems(app)
     return Gate(app, options, service.measures, keys)
 

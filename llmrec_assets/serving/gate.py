@@ -23,7 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_OPEN = ("/health/",)
+_OPEN = ("/health/", "/page/")  # the page's files hold no data
 _WRITES = ("/v1/feedback",)
 _TOO_LARGE = "the body has more than {} bytes: send less at once"
 _SECURITY = [
@@ -109,7 +109,7 @@ class Gate:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.options.most_bytes:
             raise Refusal(413, _TOO_LARGE.format(self.options.most_bytes))
-        if path.startswith(_OPEN):
+        if path == "/" or path.startswith(_OPEN):
             return
         key = self._key(headers) if self.keys is not None else None
         client = key.sha256 if key else (scope.get("client") or ("",))[0]

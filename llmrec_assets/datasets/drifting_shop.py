@@ -48,11 +48,11 @@ class Parameters:
 # The loop may be tuned on the first; on the second it is only measured.
 PARAMETERS = {
     "tuning": Parameters(
-        users=400, items=240, weeks=12, visits=12.0, organic=1.0, taste=7.0, vogue=0.9, step=0.02,
+        users=300, items=600, weeks=12, visits=20.0, organic=1.0, taste=7.0, vogue=0.6, step=0.02,
         popularity=0.4, turns=4, movers=0.3, even_chance=4.0, careless=0.01, position_bias=0.15,
     ),
     "held_out": Parameters(
-        users=300, items=200, weeks=9, visits=10.0, organic=1.5, taste=8.0, vogue=0.7, step=0.03,
+        users=250, items=500, weeks=9, visits=16.0, organic=1.5, taste=8.0, vogue=0.7, step=0.03,
         popularity=0.6, turns=4, movers=0.5, even_chance=4.5, careless=0.02, position_bias=0.25,
     ),
 }  # fmt: skip
@@ -134,9 +134,10 @@ class DriftingShop:
         self, rng: np.random.Generator, users: np.ndarray, when: np.ndarray
     ) -> pd.DataFrame:
         """Users [V] visit an item each at `when` [V], in weeks, chosen by softmax(utility)."""
-        utilities = np.stack([
-            self._utility(int(week))[user] for user, week in zip(users, when, strict=True)
-        ])  # fmt: skip
+        utilities = np.empty((len(users), len(self.catalogue.ids)))
+        for week in np.unique(when.astype(int)):
+            then = when.astype(int) == week
+            utilities[then] = self._utility(int(week))[users[then]]
         items = np.argmax(utilities + rng.gumbel(size=utilities.shape), axis=1)
         affinity = self._wanted(utilities[np.arange(len(users)), items])
         seconds = np.floor(START.timestamp() + when * WEEK - VISIT_SECONDS)

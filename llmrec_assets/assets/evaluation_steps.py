@@ -59,6 +59,7 @@ def evaluate_versions(
     global_split: bool,
     thresholds: list[float],
     compared: Sequence[Baseline],
+    hide_seen: bool,
 ) -> tuple[Judgement, list[str], PastFit | None]:
     """Challenger, champion and baselines judged under each protocol, and what was left out.
 
@@ -92,7 +93,7 @@ def evaluate_versions(
             older = scorer_of(package, "evaluation", own.data["evaluation"], split.train_end)
             theirs = OnOwnScale(older, own.data["evaluation"].sequences)
             scorers.append((champion, "champion", theirs))
-    found, further = [judge("leave_one_out", scorers, data, split)], []
+    found, further = [judge("leave_one_out", scorers, data, split, hide_seen)], []
     if config["objective"] == "sigmoid":
         further = [
             threshold_rows(name, scorer, data.sequences, split.test, thresholds)

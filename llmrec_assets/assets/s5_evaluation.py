@@ -54,6 +54,11 @@ class EvaluationConfig(dg.Config):
         description="Under the sigmoid objective: probabilities from which an item counts as"
         " recommended, each with the items and targets that reach it.",
     )
+    hide_seen: bool = Field(
+        default=setting("EXCLUDE_SEEN", True),
+        description="Lists leave out the items of the history: the gate then decides by targets"
+        " that are not in it, where enough users have one.",
+    )
     reward: Literal["click", "conversion"] = Field(
         default="click",
         description="By which responses an explored slot of a list earns 1 in the off-policy"
@@ -113,6 +118,7 @@ def model_evaluation(
         config.global_time_split,
         config.thresholds,
         cast(list[Baseline], config.baselines),
+        config.hide_seen,
     )
     rewards = in_role(config.reward, behavior_dictionary.load())
     earned, note = off_policy_steps.estimate(warehouse, past, champion, rewards, config.most_weight)

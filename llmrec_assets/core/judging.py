@@ -17,6 +17,7 @@ from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
 from llmrec_assets.core.splits import Split
 
 CUT = 10  # of what is told by slice and with an interval, and of the lists that are described
+LEAST_UNSEEN = 100  # users with an unseen target; below, seen ones decide too
 WHO = ["protocol", "scorer", "role"]
 
 
@@ -61,17 +62,28 @@ class Judgement:
 
 
 def judge(
-    protocol: str, scorers: Sequence[tuple[str, str, Scorer]], data: Data, split: Split
+    protocol: str,
+    scorers: Sequence[tuple[str, str, Scorer]],
+    data: Data,
+    split: Split,
+    hide_seen: bool = False,
 ) -> Judgement:
     """Judge every scorer (name, role, scorer) on the targets of `split.test`.
 
     Each is asked once for each user. Popularity is counted in the events before `train_end`.
+
+    With `hide_seen`, lists do not show what a user has seen: who foresees that users come back to
+    an item would be no better for them. Then `unseen_*` metrics are told beside the others, over
+    the users whose target is not in their history, and the guarded slices are of them. They are
+    left out where such users are fewer than `LEAST_UNSEEN`.
     """
     sequences = data.sequences
     users = np.flatnonzero(split.test >= 0)
     counts = training_counts(sequences, data.catalogue.n_items, split.train_end)
     histories = history_popularity(sequences, split.test[users], users, counts)
     cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
+    unseen = ~seen_before(sequences, split.test[users], users) & hide_seen
+    enough = unseen.sum() >= LEAST_UNSEEN
     gains, rows, sliced = [], [], []
     for name, role, scorer in scorers:
         evaluation = evaluate(scorer, sequences, split.test, rows_of(data.catalogue.n_items))
@@ -79,15 +91,35 @@ def judge(
         measured = evaluation.summary() | list_measures(lists, histories, counts, data.catalogue)
         rows += [(protocol, name, role, *pair, len(users)) for pair in measured.items()]
         gains.append(_gains(evaluation))
+        if enough:
+            means = _of_unseen(gains[-1], unseen).mean()
+            rows += [(protocol, name, role, *pair, int(unseen.sum())) for pair in means.items()]
         sliced.append(_labelled(slices.slice_means(cuts, gains[-1]), protocol, name, role))
     columns = [*WHO, "metric", "score", "users"]
     named = [(name, role) for name, role, _ in scorers]
+    intervals = [_intervals(protocol, named, gains)]
+    guarded = slices.guarded(cuts)
+    if enough:
+        intervals.append(_intervals(protocol, named, [_of_unseen(own, unseen) for own in gains]))
+        guarded = {name: both for name, mask in guarded.items() if (both := mask & unseen).any()}
     return Judgement(
         pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int}),
         pd.concat(sliced, ignore_index=True),
-        _intervals(protocol, named, gains),
-        _guarded(protocol, named, gains, slices.guarded(cuts)),
+        pd.concat(intervals, ignore_index=True),
+        _guarded(protocol, named, gains, guarded),
     )
+
+
+def seen_before(sequences: Sequences, targets: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """Whether the item of each target (absolute position [n]) is in its user's history, bool."""
+    positions, rows = flat_rows(sequences.starts[users], targets)
+    same = sequences.items[positions] == sequences.items[targets][rows]
+    return np.bincount(rows[same], minlength=len(users)) > 0
+
+
+def _of_unseen(gains: pd.DataFrame, unseen: np.ndarray) -> pd.DataFrame:
+    """The masked gains of some users, under the name of their metrics."""
+    return gains[unseen].rename(columns=lambda name: name.replace("masked_", "unseen_"))
 
 
 def training_counts(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:

@@ -48,12 +48,12 @@ class Parameters:
 # The loop may be tuned on the first; on the second it is only measured.
 PARAMETERS = {
     "tuning": Parameters(
-        users=300, items=600, weeks=12, visits=20.0, organic=1.0, taste=7.0, vogue=0.6, step=0.02,
-        popularity=0.4, turns=4, movers=0.3, even_chance=4.0, careless=0.01, position_bias=0.15,
+        users=300, items=600, weeks=12, visits=20.0, organic=1.0, taste=12.0, vogue=0.5, step=0.02,
+        popularity=0.4, turns=4, movers=0.3, even_chance=7.5, careless=0.01, position_bias=0.15,
     ),
     "held_out": Parameters(
-        users=250, items=500, weeks=9, visits=16.0, organic=1.5, taste=8.0, vogue=0.7, step=0.03,
-        popularity=0.6, turns=4, movers=0.5, even_chance=4.5, careless=0.02, position_bias=0.25,
+        users=250, items=500, weeks=9, visits=18.0, organic=1.5, taste=11.0, vogue=0.6, step=0.03,
+        popularity=0.6, turns=4, movers=0.5, even_chance=6.5, careless=0.02, position_bias=0.25,
     ),
 }  # fmt: skip
 

@@ -14,10 +14,9 @@ from llmrec_assets.core.intervals import RESAMPLES, mean_intervals
 from llmrec_assets.core.metrics import ndcg, recall
 from llmrec_assets.core.ranking import Evaluation, Scorer, evaluate
 from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
-from llmrec_assets.core.splits import Split
+from llmrec_assets.core.splits import LEAST_UNSEEN, Split, seen_before
 
 CUT = 10  # of what is told by slice and with an interval, and of the lists that are described
-LEAST_UNSEEN = 100  # users with an unseen target; below, seen ones decide too
 WHO = ["protocol", "scorer", "role"]
 
 
@@ -82,7 +81,7 @@ def judge(
     counts = training_counts(sequences, data.catalogue.n_items, split.train_end)
     histories = history_popularity(sequences, split.test[users], users, counts)
     cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
-    unseen = ~seen_before(sequences, split.test[users], users) & hide_seen
+    unseen = ~seen_before(sequences, split.test)[users] & hide_seen
     enough = unseen.sum() >= LEAST_UNSEEN
     gains, rows, sliced = [], [], []
     for name, role, scorer in scorers:
@@ -108,13 +107,6 @@ def judge(
         pd.concat(intervals, ignore_index=True),
         _guarded(protocol, named, gains, guarded),
     )
-
-
-def seen_before(sequences: Sequences, targets: np.ndarray, users: np.ndarray) -> np.ndarray:
-    """Whether the item of each target (absolute position [n]) is in its user's history, bool."""
-    positions, rows = flat_rows(sequences.starts[users], targets)
-    same = sequences.items[positions] == sequences.items[targets][rows]
-    return np.bincount(rows[same], minlength=len(users)) > 0
 
 
 def _of_unseen(gains: pd.DataFrame, unseen: np.ndarray) -> pd.DataFrame:

@@ -1,10 +1,16 @@
-"""What one simulation is, where its store lies, and what it has measured so far."""
+"""Simulated loops: each is played in a process and a store of its own, and leaves records."""
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import dagster as dg
+from pydantic import Field
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
 
@@ -16,13 +22,14 @@ SETTINGS = {
     "LLMREC_EXPLORATION": "0.1",
     "LLMREC_GLOBAL_TIME_SPLIT": "false",
     "LLMREC_TUNE_ENCODER": "off",
-    "LLMREC_MAX_EPOCHS": "10",
+    "LLMREC_MAX_EPOCHS": "6",
     "LLMREC_COOLDOWN_LISTS": "0",
     "LLMREC_COOLDOWN_WARM_START": "0",
     "LLMREC_COOLDOWN_RETRAIN": "0",
     "LLMREC_COOLDOWN_ENCODER": "0",
     "OMP_NUM_THREADS": "1",
 }
+PARAMETER_NAMES = ("tuning", "held_out")
 CYCLES = 8
 
 
@@ -30,10 +37,10 @@ CYCLES = 8
 class Plan:
     """One simulation."""
 
-    parameters: str  # a name in `drifting_shop.PARAMETERS`
+    parameters: str  # one of PARAMETER_NAMES
     seed: int  # of the truth, the answers and the loop
     cycles: int = CYCLES
-    poisoned: bool = False  # a bot farm's batch lands after the lists of `POISONED_CYCLE`
+    poisoned: bool = False  # a bot farm's batch lands early on
 
     @property
     def name(self) -> str:
@@ -61,3 +68,38 @@ def read_records(store: Layout) -> list[dict[str, Any]]:
 def records_of(store: Layout) -> Path:
     """The file of the records of a store."""
     return store.root / "cycles.jsonl"
+
+
+class SimulationFailed(RuntimeError):
+    """A simulated loop ended before its last cycle; the message says where its log is."""
+
+
+class Simulator(dg.ConfigurableResource):
+    """The simulated loops of one data root."""
+
+    root: str = Field(description="The data root; the loops' own are below it.")
+
+    def play(self, plan: Plan, report: Callable[[str], None]) -> list[dict[str, Any]]:
+        """The records of a simulation, once it has all its cycles; it goes on where it ended.
+
+        Raises:
+            SimulationFailed: the process ended early.
+        """
+        layout = Layout(Path(self.root))
+        store = plan.store(layout)
+        if len(done := read_records(store)) >= plan.cycles:
+            return done[: plan.cycles]
+        store.root.mkdir(parents=True, exist_ok=True)
+        log = store.root / "simulation.log"
+        command = [sys.executable, "-m", "llmrec_assets.simulation", plan.parameters]
+        command += [str(plan.seed), "--cycles", str(plan.cycles), *(["--poison"] * plan.poisoned)]
+        environment = {**os.environ, ROOT_VARIABLE: self.root}
+        report(f"{plan.name} from cycle {len(done)}; its log is {log}")
+        with log.open("a", encoding="utf-8") as output:
+            ended = subprocess.run(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+            )
+        done = read_records(store)
+        if ended.returncode or len(done) < plan.cycles:
+            raise SimulationFailed(f"{plan.name} ended with {ended.returncode}: see {log}")
+        return done

@@ -9,7 +9,7 @@ import argparse
 import os
 
 from llmrec_assets.layout import Layout
-from llmrec_assets.simulation.plan import CYCLES, Plan
+from llmrec_assets.resources.simulator import CYCLES, Plan
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -19,8 +19,8 @@ from llmrec_assets.datasets.drifting_shop import PARAMETERS, DriftingShop
 from llmrec_assets.datasets.landing import replace_text
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.landing import Landing
+from llmrec_assets.resources.simulator import Plan, read_records, records_of
 from llmrec_assets.simulation import arms
-from llmrec_assets.simulation.plan import Plan, read_records, records_of
 from llmrec_assets.simulation.settling import settle
 
 POISONED_CYCLE = 1  # the batch is in what the lists of the next one are made of
@@ -76,6 +76,7 @@ def measured(
     lists = {"loop": published, **arms.lists_of_arms(store, shop, week, top_k, first)}
     return {
         "cycle": cycle,
+        "turns": shop.parameters.turns,
         "utility": {name: round(arms.utility(own, shop, week), 5) for name, own in lists.items()},
         "outcome": str(latest(instance, "champion_model", "outcome")),
         "reason": str(latest(instance, "champion_model", "reason")),

@@ -12,7 +12,7 @@ from llmrec_assets.assets.table_metadata import (
     static_metadata,
     table_schema,
 )
-from llmrec_assets.core.behaviors import in_role
+from llmrec_assets.core.behaviors import hiding, in_role
 from llmrec_assets.core.config import Baseline
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
@@ -63,6 +63,11 @@ class EvaluationConfig(dg.Config):
         default="click",
         description="By which responses an explored slot of a list earns 1 in the off-policy"
         " estimates: those that have this role in the dictionary of behaviours.",
+    )
+    temperature: float = Field(
+        default=setting("EXPLORATION_TEMPERATURE", 1.0, minimum=0.1),
+        description="Of the draw that the off-policy estimates of an exploring policy are of.",
+        ge=0.1,
     )
     most_weight: float = Field(
         default=100.0, description="Importance weights above this count as this.", gt=0
@@ -120,8 +125,12 @@ def model_evaluation(
         cast(list[Baseline], config.baselines),
         config.hide_seen,
     )
-    rewards = in_role(config.reward, behavior_dictionary.load())
-    earned, note = off_policy_steps.estimate(warehouse, past, champion, rewards, config.most_weight)
+    behaviors = behavior_dictionary.load()
+    rewards = in_role(config.reward, behaviors)
+    drawing = off_policy_steps.Drawing(config.temperature, tuple(hiding(behaviors)))
+    earned, note = off_policy_steps.estimate(
+        warehouse, past, champion, rewards, config.most_weight, drawing
+    )
     notes.append(note)
     registry.log_test_metrics(version, judgement.rows)
     with warehouse.connect() as connection:

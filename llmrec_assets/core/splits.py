@@ -11,7 +11,7 @@ import numpy as np
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
 GLOBAL_TEST_SHARE = 0.1
-LEAST_UNSEEN = 100  # users with an unseen target; fewer say too little to leave out the others
+LEAST_UNSEEN = 30  # users with an unseen target; fewer say too little to leave out the others
 
 
 @dataclass(frozen=True)

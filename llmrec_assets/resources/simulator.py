@@ -14,8 +14,9 @@ from pydantic import Field
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
 
-# What the loop is told beside its defaults: little texts, short lists that explore a tenth, and no
-# waiting between works, since a week passes in seconds.
+# What the loop is told beside its defaults: vectors of words, few epochs, short lists that explore
+# a tenth, no waiting between works, since a week passes in seconds, and a gate for a shop so small
+# that no interval excludes the loss of a tenth: the sign of the mean decides.
 SETTINGS = {
     "LLMREC_ENCODER": "bag_of_words",
     "LLMREC_TOP_K": "10",
@@ -23,6 +24,8 @@ SETTINGS = {
     "LLMREC_GLOBAL_TIME_SPLIT": "false",
     "LLMREC_TUNE_ENCODER": "off",
     "LLMREC_MAX_EPOCHS": "6",
+    "LLMREC_GATE_TOLERANCE": "1",
+    "LLMREC_GATE_USERS": "50",
     "LLMREC_COOLDOWN_LISTS": "0",
     "LLMREC_COOLDOWN_WARM_START": "0",
     "LLMREC_COOLDOWN_RETRAIN": "0",

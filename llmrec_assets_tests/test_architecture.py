@@ -23,6 +23,18 @@ ALLOWED = {
     "assets": {"assets", "sql", "resources", "core", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
+    "simulation": {
+        "simulation",
+        "automation",
+        "assets",
+        "sql",
+        "resources",
+        "datasets",
+        "core",
+        "layout",
+        "definitions",
+        "instance",
+    },
 }
 
 
@@ -100,7 +112,7 @@ def test_the_daily_flow_is_the_stages_without_the_studies():
         for key in graph.materializable_asset_keys
         if key.to_user_string() in steps
     } == set(STAGES)
-    assert "text_ablation" not in steps
+    assert not {"text_ablation", "loop_utility"} & steps
 
 
 def test_every_asset_is_described_owned_and_has_columns():

@@ -45,7 +45,7 @@ class Parameters:
     position_bias: float  # how quickly attention falls with the rank
 
 
-# The loop may be tuned on the first; on the second it is only measured.
+# The loop may be tuned on the first; on the second it is only measured. The third is for a look.
 PARAMETERS = {
     "tuning": Parameters(
         users=300, items=600, weeks=12, visits=20.0, organic=1.0, taste=12.0, vogue=0.5, step=0.02,
@@ -54,6 +54,10 @@ PARAMETERS = {
     "held_out": Parameters(
         users=250, items=500, weeks=9, visits=18.0, organic=1.5, taste=11.0, vogue=0.6, step=0.03,
         popularity=0.6, turns=4, movers=0.5, even_chance=6.5, careless=0.02, position_bias=0.25,
+    ),
+    "quick": Parameters(
+        users=40, items=60, weeks=4, visits=8.0, organic=1.0, taste=10.0, vogue=0.5, step=0.02,
+        popularity=0.4, turns=2, movers=0.5, even_chance=5.0, careless=0.01, position_bias=0.15,
     ),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ something else. The log before the first lists, later visits without a list and 
 lists all follow from that truth; the loop sees nothing else of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -22,6 +22,7 @@ from llmrec_assets.datasets.shop_events import Visits, events_of
 from llmrec_assets.datasets.shop_truth import WEEK
 
 START = pd.Timestamp("2025-01-06T00:00:00Z")
+Ids = Sequence[str] | np.ndarray | pd.Series
 VISIT_SECONDS = 180  # a visit's events end within it
 
 
@@ -113,12 +114,9 @@ class DriftingShop:
         chance = careless + (1 - careless) * liking[rows, columns]
         return np.where(known, chance, 0.0)
 
-    def places(self, users: Iterable[str], items: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    def places(self, users: Ids, items: Ids) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of ids in the arrays; -1 for an unknown one."""
-        return (
-            pd.Index(self.user_ids).get_indexer(pd.Index(users, dtype=object)),
-            pd.Index(self.catalogue.ids).get_indexer(pd.Index(items, dtype=object)),
-        )
+        return _places(self.user_ids, users), _places(self.catalogue.ids, items)
 
     def log(self) -> pd.DataFrame:
         """The events before the first lists, in the columns of the landing file."""
@@ -192,6 +190,10 @@ class DriftingShop:
     def _rng(self, name: str) -> np.random.Generator:
         """A stream of its own for each name, so that nothing depends on what is asked first."""
         return np.random.default_rng([self.seed, crc32(name.encode())])
+
+
+def _places(known: np.ndarray, ids: Ids) -> np.ndarray:
+    return pd.Index(known).get_indexer(pd.Index(np.asarray(ids, dtype=object)))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

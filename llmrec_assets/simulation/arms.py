@@ -8,7 +8,6 @@ hidden, so that they differ in nothing but who ranks:
 | `loop` | whoever serves: the published file, explored slots and all |
 | `frozen` | who served first: its weights and its counts of then, over the newest histories |
 | `refreshed` | who served first: its weights, with everything counted anew |
-| `first_lists` | nobody: the first lists go on, without what was seen since |
 | `popularity`, `recent_popularity` | how often all users took an item, of late or ever |
 | `oracle` | the truth |
 

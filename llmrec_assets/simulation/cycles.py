@@ -34,27 +34,20 @@ def play(plan: Plan, store: Layout, instance: dg.DagsterInstance, report: Report
     Raises:
         Exception: what made a run of the loop fail.
     """
-    shop, landing = (
-        DriftingShop(PARAMETERS[plan.parameters], plan.seed),
-        Landing(root=str(store.root)),
-    )
-    records = read_records(store)
+    shop = DriftingShop(PARAMETERS[plan.parameters], plan.seed)
+    landing, records = Landing(root=str(store.root)), read_records(store)
     if not records:
         _land(store, "items", "items.csv", shop.items)
         _land(store, "events", "log.csv", shop.log())
-    while True:
+    while (cycle := len(records)) < plan.cycles:
         started = time.process_time()
         works = settle(instance, landing)
-        if len(records) == plan.cycles:
-            return
-        record = measured(len(records), shop, store, instance, records)
+        record = measured(cycle, shop, store, instance, records)
         record |= {"works": works, "cpu_seconds": round(time.process_time() - started, 1)}
-        respond(len(records), shop, store, plan, record["exposure"])
+        respond(cycle, shop, store, plan, record["exposure"])
         records.append(record)
         replace_text(records_of(store), "".join(f"{json.dumps(row)}\n" for row in records))
         report(f"{plan.name} {told(record)}")
-        if len(records) == plan.cycles:
-            return
 
 
 def measured(

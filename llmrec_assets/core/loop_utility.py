@@ -60,9 +60,10 @@ def claims(table: pd.DataFrame, turns: int) -> list[Claim]:
     lower = lower_end(lead.to_numpy())
     below = longest_run(loop < popularity)
     return [
-        Claim(name, "drift_costs_the_frozen_model", cost.mean(), COST, cost.mean() >= COST,
-              f"it loses {_spread(cost, '.0%')} of its utility"),
-        Claim(name, "the_loop_wins_it_back", back.mean(), WON_BACK, back.mean() >= WON_BACK,
+        Claim(name, "drift_costs_the_frozen_model", (mean := float(cost.mean())), COST,
+              mean >= COST, f"it loses {_spread(cost, '.0%')} of its utility"),
+        Claim(name, "the_loop_wins_it_back", (mean := float(back.mean())), WON_BACK,
+              mean >= WON_BACK,
               f"{_spread(back, '.0%')} of what it lost, {WIN_BACK_WITHIN} cycles after the change"),
         Claim(name, "the_loop_is_above_the_frozen_model", lower, 0.0, lower > 0,
               f"by {_spread(lead, '.3f')} a cycle; 95 % interval from {lower:+.3f}"),

@@ -5,6 +5,7 @@ from itertools import chain
 import dagster as dg
 
 from llmrec_assets.assets import (
+    loop_study,
     monitoring,
     s1_raw_events,
     s2_sequences,
@@ -33,7 +34,7 @@ STAGES = {
     "s7_feedback": [s7_feedback],
     "monitoring": [monitoring],
 }
-GROUPS = {**STAGES, "studies": [studies]}  # what the daily flow leaves out comes last
+GROUPS = {**STAGES, "studies": [studies, loop_study]}  # what the daily flow leaves out comes last
 
 defs = dg.Definitions(
     assets=[

@@ -110,6 +110,11 @@ class Layout:
         return Layout(self.root / "demo")
 
     @property
+    def simulations(self) -> Path:
+        """Roots of simulated loops, one each."""
+        return self.root / "simulation"
+
+    @property
     def demo_seed(self) -> Path:
         """Of the generated shop; only a demo's root has it."""
         return self.root / "seed"

@@ -22,7 +22,13 @@ from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.recommender import Recommender, fit_weights, make_experts
 from llmrec_assets.core.reports import threshold_rows
 from llmrec_assets.core.sequences import Sequences
-from llmrec_assets.core.splits import Split, global_time_split, hold_out_last, leave_one_out
+from llmrec_assets.core.splits import (
+    Split,
+    global_time_split,
+    hold_out_last,
+    leave_one_out,
+    unseen_only,
+)
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import fit
 from llmrec_assets.resources.arrays import Arrays
@@ -59,6 +65,7 @@ def evaluate_versions(
     global_split: bool,
     thresholds: list[float],
     compared: Sequence[Baseline],
+    hide_seen: bool,
     curve_users: int,
 ) -> tuple[Judgement, list[str], PastFit | None]:
     """Challenger, champion and baselines judged under each protocol, and what was left out.
@@ -93,8 +100,8 @@ def evaluate_versions(
             older = scorer_of(package, "evaluation", own.data["evaluation"], split.train_end)
             theirs = OnOwnScale(older, own.data["evaluation"].sequences)
             scorers.append((champion, "champion", theirs))
-    seed = config["seed"]
-    found, further = [judge("leave_one_out", scorers, data, split, curve_users, seed)], []
+    judged = judge("leave_one_out", scorers, data, split, hide_seen, curve_users, config["seed"])
+    found, further = [judged], []
     if config["objective"] == "sigmoid":
         further = [
             threshold_rows(name, scorer, data.sequences, split.test, thresholds)
@@ -151,7 +158,10 @@ def _judge_globally(
             spans = (data.sequences, data.catalogue)
             model = fit(*spans, config, past.train_end, epochs=epochs).model
             experts = make_experts(model, *spans, past.train_end)
-            weights = fit_weights(experts, data.sequences, past.validation, config.seed)
+            targets = past.validation
+            if config.hide_seen:
+                targets = unseen_only(data.sequences, targets)
+            weights = fit_weights(experts, data.sequences, targets, config.seed)
             newest = make_experts(model, *spans, split.train_end)
             challenger = weights.recommender(newest)
             scorers.append((version, "challenger", challenger))

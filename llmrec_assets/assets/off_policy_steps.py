@@ -20,8 +20,8 @@ from llmrec_assets.core.off_policy import (
     weights,
 )
 from llmrec_assets.core.policies import LEAST, Choices, choices
-from llmrec_assets.core.ranking import Scorer, exclude_seen
-from llmrec_assets.core.sequences import flat_rows
+from llmrec_assets.core.ranking import NEVER, Scorer, exclude_seen
+from llmrec_assets.core.sequences import Sequences, flat_rows
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s5_off_policy as off_policy_sql
 from llmrec_assets.sql.training_data import TrainingData
@@ -36,6 +36,14 @@ class PastFit:
     scorer: Scorer
     data: TrainingData
     train_end: np.ndarray  # int64 [U], absolute position: it saw the user's events before
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the fit's own lists would be drawn: as stage 6 draws them."""
+
+    temperature: float = 1.0
+    hiding: tuple[str, ...] = ()  # behaviours after which an item is not shown to its user
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ def estimate(
     maker: str | None,
     rewards: list[str],
     most_weight: float,
+    drawing: Drawing = Drawing(),
 ) -> tuple[pd.DataFrame, str]:
     """Rows of off_policy_estimates but the version, or none; and what is to be said of them."""
     if fit is None:
@@ -75,7 +84,7 @@ def estimate(
     usable = _unknown_answers(log, through, fit, seqs)
     if not usable.any():
         return rows[:0], f"no off-policy estimate: the fit knows answers to all lists{by}"
-    found = _estimates(log[usable], fit, most_weight)
+    found = _estimates(log[usable], fit, most_weight, drawing)
     return found, f"off-policy estimates from {usable.sum()} of {len(usable)} explored lists{by}"
 
 
@@ -128,11 +137,11 @@ def _unknown_answers(log: Log, through: np.ndarray, fit: PastFit, seqs: np.ndarr
     return (newer <= STRAGGLERS) & own & (log.users >= 0)
 
 
-def _estimates(log: Log, fit: PastFit, most_weight: float) -> pd.DataFrame:
+def _estimates(log: Log, fit: PastFit, most_weight: float, drawing: Drawing) -> pd.DataFrame:
     asked, n_items = log.asked, fit.data.catalogue.n_items
     users = np.repeat(log.users, asked.sum(1))
     predicted = item_rewards(log.shown[asked], log.rewards[asked], users % FOLDS, n_items)
-    policies = _policies(log, fit, predicted)
+    policies = _policies(log, fit, predicted, drawing)
     rows: list[dict[str, Any]] = []
     for policy, own in policies.items():
         slots = Slots(
@@ -161,17 +170,21 @@ def _estimates(log: Log, fit: PastFit, most_weight: float) -> pd.DataFrame:
 
 
 @torch.no_grad()
-def _policies(log: Log, fit: PastFit, predicted: np.ndarray) -> dict[str, Choices]:
+def _policies(
+    log: Log, fit: PastFit, predicted: np.ndarray, drawing: Drawing
+) -> dict[str, Choices]:
     """What the fit's policies would show in every slot of the lists."""
     sequences, n_items = fit.data.sequences, fit.data.catalogue.n_items
-    hide = not _shows_seen(log, fit)
+    hide, hides = not _shows_seen(log, fit), _hides(fit.data, drawing.hiding)
     blocks = []
     for part in parts_of(len(log.users), n_items):
         block = log[part]
         logits = fit.scorer.logits(sequences, block.ends, block.users)
-        probabilities = logits.softmax(1).double().clamp(min=LEAST)
+        likely = logits.softmax(1).double().clamp(min=LEAST)
+        probabilities = likely ** (1 / drawing.temperature)
         if hide:
             exclude_seen(logits, sequences, block.ends, block.users)
+        _exclude_hidden(logits, sequences, hides, block)
         probabilities[logits.isneginf()] = 0.0
         rewards = predicted[block.users % FOLDS]
         blocks.append(choices(probabilities.numpy(), block.shown, rewards))
@@ -182,6 +195,21 @@ def _policies(log: Log, fit: PastFit, predicted: np.ndarray) -> dict[str, Choice
         )
         for policy in blocks[0]
     }
+
+
+def _hides(data: TrainingData, hiding: tuple[str, ...]) -> np.ndarray:
+    """Which events, bool [N], hide their item from their user."""
+    return np.append(False, np.isin(data.behaviors, hiding))[data.sequences.behaviors]
+
+
+def _exclude_hidden(
+    logits: torch.Tensor, sequences: Sequences, hides: np.ndarray, block: Log
+) -> None:
+    """Set the scores of what each user had hidden when the list was made to -inf, in place."""
+    positions, rows = flat_rows(sequences.starts[block.users], block.ends)
+    hidden = hides[positions]
+    items = sequences.items[positions[hidden]].astype(np.int64)
+    logits[torch.from_numpy(rows[hidden]), torch.from_numpy(items)] = NEVER
 
 
 def _shows_seen(log: Log, fit: PastFit) -> bool:

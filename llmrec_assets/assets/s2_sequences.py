@@ -13,6 +13,7 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
+from llmrec_assets.sql.s2_sequences import BOT_ONE_ITEM_EVENTS, BOT_ONE_ITEM_SHARE
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, HISTORY_TEXTS, USER_SEQUENCES
 
 
@@ -27,6 +28,16 @@ class CleaningConfig(dg.Config):
         default=setting("BOT_EVENTS_PER_DAY", 2000, minimum=1),
         description="A user with more events on one day is flagged as a bot and never a target.",
         ge=1,
+    )
+    bot_one_item_share: float = Field(
+        default=setting("BOT_ONE_ITEM_SHARE", BOT_ONE_ITEM_SHARE, minimum=0, maximum=1),
+        description="A user with more than this share of at least bot_one_item_events events on"
+        " one item is flagged as a bot, such as one of a farm that pushes it; 1 is off.",
+        ge=0,
+        le=1,
+    )
+    bot_one_item_events: int = Field(
+        default=BOT_ONE_ITEM_EVENTS, description="Events below which nobody is flagged so.", ge=2
     )
     drop_bots: bool = Field(
         default=setting("DROP_BOTS", False), description="Remove bots instead of flagging them."

@@ -27,12 +27,12 @@ class GateConfig(dg.Config):
     """When a challenger takes over from the champion. The defaults work without tuning."""
 
     tolerance: float = Field(
-        default=DEFAULTS.tolerance,
+        default=setting("GATE_TOLERANCE", DEFAULTS.tolerance, minimum=0),
         description="Share of the champion's NDCG@10 that the lower end of the interval may lose.",
         ge=0,
     )
     users: int = Field(
-        default=DEFAULTS.users,
+        default=setting("GATE_USERS", DEFAULTS.users, minimum=1),
         description="Held-out users below which the gate asks for more data.",
         ge=1,
     )

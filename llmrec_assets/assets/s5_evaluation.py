@@ -12,7 +12,7 @@ from llmrec_assets.assets.table_metadata import (
     static_metadata,
     table_schema,
 )
-from llmrec_assets.core.behaviors import in_role
+from llmrec_assets.core.behaviors import hiding, in_role
 from llmrec_assets.core.config import Baseline
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
@@ -54,10 +54,20 @@ class EvaluationConfig(dg.Config):
         description="Under the sigmoid objective: probabilities from which an item counts as"
         " recommended, each with the items and targets that reach it.",
     )
+    hide_seen: bool = Field(
+        default=setting("EXCLUDE_SEEN", True),
+        description="Lists leave out the items of the history: the gate then decides by targets"
+        " that are not in it, where enough users have one.",
+    )
     reward: Literal["click", "conversion"] = Field(
         default="click",
         description="By which responses an explored slot of a list earns 1 in the off-policy"
         " estimates: those that have this role in the dictionary of behaviours.",
+    )
+    temperature: float = Field(
+        default=setting("EXPLORATION_TEMPERATURE", 1.0, minimum=0.1),
+        description="Of the draw that the off-policy estimates of an exploring policy are of.",
+        ge=0.1,
     )
     most_weight: float = Field(
         default=100.0, description="Importance weights above this count as this.", gt=0
@@ -119,10 +129,15 @@ def model_evaluation(
         config.global_time_split,
         config.thresholds,
         cast(list[Baseline], config.baselines),
+        config.hide_seen,
         config.curve_users,
     )
-    rewards = in_role(config.reward, behavior_dictionary.load())
-    earned, note = off_policy_steps.estimate(warehouse, past, champion, rewards, config.most_weight)
+    behaviors = behavior_dictionary.load()
+    rewards = in_role(config.reward, behaviors)
+    drawing = off_policy_steps.Drawing(config.temperature, tuple(hiding(behaviors)))
+    earned, note = off_policy_steps.estimate(
+        warehouse, past, champion, rewards, config.most_weight, drawing
+    )
     notes.append(note)
     registry.log_test_metrics(version, judgement.rows)
     with warehouse.connect() as connection:

@@ -58,6 +58,11 @@ class TrainingConfig(dg.Config):
         description="Of the training; a rerun is equal for equal threads.",
         ge=1,
     )
+    hide_seen: bool = Field(
+        default=setting("EXCLUDE_SEEN", DEFAULTS.hide_seen),
+        description="Lists leave out the items of the history: validation does, and weighs the"
+        " parts by targets that are not in it, where enough users have one.",
+    )
     scaling: Literal["z-score", "min-max"] = Field(
         default="z-score", description="How rating and value are scaled."
     )

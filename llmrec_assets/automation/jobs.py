@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from llmrec_assets.assets import (
+    loop_study,
     monitoring,
     s1_raw_events,
     s2_sequences,
@@ -140,7 +141,8 @@ approve = dg.define_asset_job(
 
 full_loop = dg.define_asset_job(
     "full_loop",
-    dg.AssetSelection.all() - dg.AssetSelection.assets(studies.text_ablation),
+    dg.AssetSelection.all()
+    - dg.AssetSelection.assets(studies.text_ablation, loop_study.loop_utility),
     description="Every step once, from the landing zone to recommendations and feedback.",
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
@@ -152,7 +154,15 @@ study_texts = dg.define_asset_job(
     tags=_limited(48 * HOUR) | EXCLUSIVE,
 )
 
+simulate_cycles = dg.define_asset_job(
+    "simulate_cycles",
+    dg.AssetSelection.assets(loop_study.loop_utility),
+    description="What the loop is worth to simulated users whose tastes turn, beside a model that"
+    " is trained once, popularity and an oracle. In stores of its own; takes about an hour.",
+    tags=_limited(24 * HOUR),
+)
+
 # What draws new lists, by its cost.
 WORKS = [refresh_lists, warm_start, retrain, retrain_with_encoder]
 
-ALL = [ingest, *WORKS, collect_feedback, rollback, approve, full_loop, study_texts]
+ALL = [ingest, *WORKS, collect_feedback, rollback, approve, full_loop, study_texts, simulate_cycles]

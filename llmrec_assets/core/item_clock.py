@@ -9,8 +9,9 @@ NAMES = ("events", "unseen", "since_last", "since_first", *(f"events_{w:g}" for 
 
 
 class ItemClock:
-    """The events of every item in order of time.
+    """The positive events of every item in order of time.
 
+    What speaks against an item does not make it popular, nor does a bot: neither is positive.
     Time is told by how many events of all users came before, so that a busy season and a quiet
     one weigh alike and no unit of time matters. Only events strictly before the asked moment
     count: later ones, and those of the same stamp, were not known then.
@@ -19,6 +20,7 @@ class ItemClock:
     def __init__(self, sequences: Sequences, n_items: int, train_end: np.ndarray) -> None:
         """Read the events of each user before `train_end` (int64 [U])."""
         positions, _ = flat_rows(sequences.starts, train_end)
+        positions = positions[sequences.positive[positions]]
         times, items = sequences.times[positions], sequences.items[positions].astype(np.int64)
         self.n_items, self.relative, self.n = n_items, sequences.relative, max(len(times), 1)
         self.times = np.sort(times)

@@ -17,7 +17,7 @@ from llmrec_assets.core.intervals import RESAMPLES, mean_intervals
 from llmrec_assets.core.metrics import ndcg, recall
 from llmrec_assets.core.ranking import Evaluation, Scorer, evaluate
 from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
-from llmrec_assets.core.splits import Split
+from llmrec_assets.core.splits import LEAST_UNSEEN, Split, seen_before
 
 CUT = 10  # of what is told by slice and with an interval, and of the lists that are described
 WHO = ["protocol", "scorer", "role"]
@@ -71,6 +71,7 @@ def judge(
     scorers: Sequence[tuple[str, str, Scorer]],
     data: Data,
     split: Split,
+    hide_seen: bool = False,
     curve_users: int = 0,
     seed: int = 0,
 ) -> Judgement:
@@ -79,12 +80,19 @@ def judge(
     Each is asked once for each user. Popularity is counted in the events before `train_end`. What
     diversity costs is told of the challenger, or else the best baseline, on at most `curve_users`
     users, drawn by `seed`.
+
+    With `hide_seen`, lists do not show what a user has seen: who foresees that users come back to
+    an item would be no better for them. Then `unseen_*` metrics are told beside the others, over
+    the users whose target is not in their history, and the guarded slices are of them. They are
+    left out where such users are fewer than `LEAST_UNSEEN`.
     """
     sequences = data.sequences
     users = np.flatnonzero(split.test >= 0)
     counts = training_counts(sequences, data.catalogue.n_items, split.train_end)
     histories = history_popularity(sequences, split.test[users], users, counts)
     cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
+    unseen = ~seen_before(sequences, split.test)[users] & hide_seen
+    enough = unseen.sum() >= LEAST_UNSEEN
     gains, rows, sliced, deep = [], [], [], []
     serving = "challenger" if any(role == "challenger" for _, role, _ in scorers) else "baseline"
     for name, role, scorer in scorers:
@@ -97,14 +105,22 @@ def judge(
         gains.append(_gains(evaluation))
         if (lists := kept.lists()) is not None:
             deep.append((gains[-1].iloc[:, 0].mean(), (protocol, name, role), lists))
+        if enough:
+            means = _of_unseen(gains[-1], unseen).mean()
+            rows += [(protocol, name, role, *pair, int(unseen.sum())) for pair in means.items()]
         sliced.append(_labelled(slices.slice_means(cuts, gains[-1]), protocol, name, role))
     columns = [*WHO, "metric", "score", "users"]
     named = [(name, role) for name, role, _ in scorers]
+    intervals = [_intervals(protocol, named, gains)]
+    guarded = slices.guarded(cuts)
+    if enough:
+        intervals.append(_intervals(protocol, named, [_of_unseen(own, unseen) for own in gains]))
+        guarded = {name: both for name, mask in guarded.items() if (both := mask & unseen).any()}
     return Judgement(
         pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int}),
         pd.concat(sliced, ignore_index=True),
-        _intervals(protocol, named, gains),
-        _guarded(protocol, named, gains, slices.guarded(cuts)),
+        pd.concat(intervals, ignore_index=True),
+        _guarded(protocol, named, gains, guarded),
         *_curves(deep, data.catalogue, counts),
     )
 
@@ -119,6 +135,11 @@ def _curves(
         return []
     _, who, lists = max(deep, key=lambda one: one[0])
     return [_labelled(diversity_curve(lists, catalogue, counts), *who)]
+
+
+def _of_unseen(gains: pd.DataFrame, unseen: np.ndarray) -> pd.DataFrame:
+    """The masked gains of some users, under the name of their metrics."""
+    return gains[unseen].rename(columns=lambda name: name.replace("masked_", "unseen_"))
 
 
 def training_counts(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:

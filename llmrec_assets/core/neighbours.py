@@ -13,9 +13,9 @@ FLOOR = 1e-3  # similarity of items that never met, so that its logarithm exists
 class ItemNeighbours:
     """Item-kNN (Sarwar et al. 2001) with closeness in time instead of a cut at k neighbours.
 
-    Two events of a user within `steps` of each other tie their items, in both directions, with
-    `closeness`^(steps between). A tie is divided by the geometric mean of both items' ties, as a
-    cosine is; `shrink` more ties in the mean keep rare items modest. A history's newest `recent`
+    Two positive events of a user within `steps` of each other tie their items, in both directions,
+    with `closeness`^(steps between). A tie is divided by the geometric mean of both items' ties, as
+    a cosine is; `shrink` more ties in the mean keep rare items modest. A history's newest `recent`
     items ask, older ones with `decay` less each.
     """
 
@@ -52,6 +52,7 @@ def _ties(
     followed = sp.csr_array(shape, dtype=np.float64)
     for lag in range(1, min(steps, longest - 1) + 1):
         first, _ = flat_rows(sequences.starts, train_end - lag)
+        first = first[sequences.positive[first] & sequences.positive[first + lag]]
         pairs = (sequences.items[first], sequences.items[first + lag])
         weights = np.full(len(first), closeness ** (lag - 1))
         followed = followed + sp.csr_array((weights, pairs), shape=shape)

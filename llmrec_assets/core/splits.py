@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmrec_assets.core.sequences import Sequences
+from llmrec_assets.core.sequences import Sequences, flat_rows
 
 GLOBAL_TEST_SHARE = 0.1
+LEAST_UNSEEN = 30  # users with an unseen target; fewer say too little to leave out the others
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,23 @@ def leave_one_out(sequences: Sequences) -> Split:
     return Split(
         train_end, np.where(validation > starts, validation, -1), np.where(test > starts, test, -1)
     )
+
+
+def seen_before(sequences: Sequences, targets: np.ndarray) -> np.ndarray:
+    """Of each user whose target (int64 [U], -1 = none) is an item of the history: bool [U]."""
+    starts = sequences.starts
+    positions, rows = flat_rows(starts, np.where(targets >= 0, targets, starts))
+    same = sequences.items[positions] == sequences.items[targets[rows]]
+    return np.bincount(rows[same], minlength=len(targets)) > 0
+
+
+def unseen_only(sequences: Sequences, targets: np.ndarray) -> np.ndarray:
+    """The targets (int64 [U], -1 = none) of which a list without seen items can hold, others -1.
+
+    All of them where that would leave fewer than `LEAST_UNSEEN`.
+    """
+    left = np.where(seen_before(sequences, targets), -1, targets)
+    return left if (left >= 0).sum() >= LEAST_UNSEEN else targets
 
 
 def global_time_split(sequences: Sequences, test_share: float = GLOBAL_TEST_SHARE) -> Split:

@@ -14,6 +14,7 @@ CART_SHARE, BUY_SHARE, RATE_SHARE = 0.4, 0.6, 0.3  # of clicks, carts and purcha
 LIKE_SHARE = 0.12  # of clicks
 DISLIKE_SHARE = 0.05  # of clicks, at an affinity of 0
 REFUSE_SHARE = 0.02  # of what was looked at and not clicked, at an affinity of 0
+POSITION_BIAS = 0.15
 STAY = 30.0  # mean seconds of a click at an affinity of 0.8
 DRAWS = ("look", "click", "stay", "cart", "buy", "rate", "stars", "mood")
 
@@ -32,21 +33,24 @@ class Answers:
     rating: np.ndarray  # float64 [N], 1 to 5; NaN where not rated
 
 
-def examination(rank: np.ndarray) -> np.ndarray:
+def examination(rank: np.ndarray, bias: float = POSITION_BIAS) -> np.ndarray:
     """[N] the chance that a user looks at each rank, counted from 1: 1, 0.87, ... 0.43 at 10."""
-    return 1.0 / (1.0 + 0.15 * (np.asarray(rank, dtype=float) - 1.0))
+    return 1.0 / (1.0 + bias * (np.asarray(rank, dtype=float) - 1.0))
 
 
-def choose(rank: np.ndarray, affinity: np.ndarray, draws: np.ndarray) -> Answers:
+def choose(
+    rank: np.ndarray, affinity: np.ndarray, draws: np.ndarray, bias: float = POSITION_BIAS
+) -> Answers:
     """Answer N items.
 
     Args:
         rank: int64 [N], from 1.
         affinity: float64 [N], chance of a click on what was looked at.
         draws: float64 [len(DRAWS), N], uniform in [0, 1), a row for each of `DRAWS`.
+        bias: how quickly attention falls with the rank.
     """
     drawn = dict(zip(DRAWS, draws, strict=True))
-    looked = drawn["look"] < examination(rank)
+    looked = drawn["look"] < examination(rank, bias)
     clicked = looked & (drawn["click"] < affinity)
     carted = clicked & (drawn["cart"] < CART_SHARE)
     bought = carted & (drawn["buy"] < BUY_SHARE)

@@ -136,7 +136,7 @@ def _walk(rng: np.random.Generator, world: World, times: list[np.ndarray]) -> tu
         utilities = world.utilities(users, minds.of(users), seconds)
         items = np.argmax(utilities + rng.gumbel(size=utilities.shape), axis=1)
         affinity = click_probability(utilities[np.arange(len(users)), items])
-        depth = _funnel_depth(rng, affinity)
+        depth = funnel_depth(rng, affinity)
         _remember_bought(world, users[depth == 3], items[depth == 3], seconds[depth == 3])
         minds.see(users, items, world.catalogue)
         visits.append(Visits(users, items, seconds, opens, depth, affinity))
@@ -147,7 +147,7 @@ def _walk(rng: np.random.Generator, world: World, times: list[np.ndarray]) -> tu
     return Visits(*(part[order] for part in joined)), states.of(np.append(order, len(order)))
 
 
-def _funnel_depth(rng: np.random.Generator, affinity: np.ndarray) -> np.ndarray:
+def funnel_depth(rng: np.random.Generator, affinity: np.ndarray) -> np.ndarray:
     """[B] 0 browse only, 1 click, 2 cart, 3 buy: each step needs the one before it."""
     chances = np.stack([0.2 + 0.5 * affinity, 0.25 + 0.3 * affinity, np.full(len(affinity), 0.6)])
     return np.cumprod(rng.random(chances.shape) < chances, axis=0).sum(axis=0)

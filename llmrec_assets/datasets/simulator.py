@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from llmrec_assets.datasets.choices import DRAWS, choose
+from llmrec_assets.datasets.choices import DRAWS, POSITION_BIAS, choose
 from llmrec_assets.datasets.landing import replace_text
 
 COLUMNS = [
@@ -37,7 +37,11 @@ class Affinity(Protocol):
 
 
 def simulate_responses(
-    lists: pd.DataFrame, truth: Affinity, seed: int, at: datetime | pd.Timestamp
+    lists: pd.DataFrame,
+    truth: Affinity,
+    seed: int,
+    at: datetime | pd.Timestamp,
+    position_bias: float = POSITION_BIAS,
 ) -> pd.DataFrame:
     """Answer the lists shown at `at` (UTC where it has no zone); the result is in order of time.
 
@@ -47,6 +51,7 @@ def simulate_responses(
         seed: a draw depends on it and on (list_id, item_id) alone: neither on the order of rows
             nor on the other lists.
         at: when every list is shown.
+        position_bias: how quickly attention falls with the rank.
 
     Returns:
         Columns `COLUMNS`, a row a response: impression, click, dwell, cart, buy, rate, like,
@@ -56,7 +61,7 @@ def simulate_responses(
     shown = lists[["list_id", "user_id", "item_id", "rank"]].reset_index(drop=True)
     rank = shown["rank"].to_numpy(dtype=int)
     affinity = truth.affinity(shown["user_id"].to_numpy(), shown["item_id"].to_numpy(), at)
-    said = choose(rank, affinity, _draws(seed, shown["list_id"], shown["item_id"]))
+    said = choose(rank, affinity, _draws(seed, shown["list_id"], shown["item_id"]), position_bias)
     responses = {
         "impression": np.ones(len(shown), dtype=bool),
         "click": said.clicked,

@@ -10,6 +10,7 @@ from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.publisher import Publisher
 from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.simulator import Simulator
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import SettingError, setting
 
@@ -47,4 +48,5 @@ def resources_of(layout: Layout) -> dict[str, Any]:
             model="llmrec_item_encoder",
         ),
         "publisher": Publisher(root=str(layout.root)),
+        "simulator": Simulator(root=str(layout.root)),
     }

@@ -26,6 +26,9 @@ from llmrec_assets.sql.s2_tables import (
 )
 from llmrec_assets.sql.shards import BELONGS, Shard, shards
 
+# A bot does more on a day than people do, or hardly anything but push one item.
+BOT_ONE_ITEM_SHARE, BOT_ONE_ITEM_EVENTS = 0.8, 50
+
 # A rule is the first that applies; the order is that of the README.
 JUDGED_EVENTS = f"""
 with shard as (
@@ -33,13 +36,16 @@ with shard as (
         caused_by, own_event_id, ingested_at,
         coalesce(epoch_us(timestamp), step) as time,
         count(*) over (partition by user_id, timestamp::date) as events_that_day,
+        count(*) over (partition by user_id, item_id) as events_of_item,
         row_number() over (
             partition by user_id, item_id, timestamp, step, behavior
             order by own_event_id desc, seq
         ) as repeat_number
     from {RAW} where {BELONGS}
 ), bots as (
-    select user_id, bool_or(timestamp is not null and events_that_day > $bot_events_per_day) as bot
+    select user_id, bool_or(timestamp is not null and events_that_day > $bot_events_per_day)
+        or (count(*) >= $bot_one_item_events
+            and max(events_of_item) > $bot_one_item_share * count(*)) as bot
     from shard group by user_id
 )
 select shard.*, bot as is_bot,
@@ -179,6 +185,8 @@ def clean(
     k_core: int,
     outlier_deviations: float,
     caused_weight: float = 1.0,
+    bot_one_item_share: float = BOT_ONE_ITEM_SHARE,
+    bot_one_item_events: int = BOT_ONE_ITEM_EVENTS,
     shard_count: int = 1,
 ) -> str:
     """Build clean_events and removed_events from the raw ones; the version of the statistics.
@@ -190,6 +198,8 @@ def clean(
     rules = {
         "earliest": earliest,
         "bot_events_per_day": bot_events_per_day,
+        "bot_one_item_share": bot_one_item_share,
+        "bot_one_item_events": bot_one_item_events,
         "drop_bots": drop_bots,
     }
     connection.execute(

@@ -16,7 +16,8 @@ from llmrec_assets.sql.s5_model import (
 from llmrec_assets.sql.s5_off_policy import OFF_POLICY_ESTIMATES
 from llmrec_assets.sql.tables import Column, Table
 
-METRIC = "masked_ndcg_at_10"
+# The gate decides by the first that an evaluation has.
+METRICS = ("unseen_ndcg_at_10", "masked_ndcg_at_10")
 
 GATE_EVIDENCE = Table(
     SCHEMA,
@@ -40,9 +41,13 @@ GATE_EVIDENCE = Table(
 
 
 def scores(
-    connection: duckdb.DuckDBPyConnection, version: str, metric: str = METRIC
+    connection: duckdb.DuckDBPyConnection, version: str, metric: str | None = None
 ) -> dict[str, dict[str, float]]:
-    """Role → scorer → the metric of leave-one-out, in the evaluation of a challenger."""
+    """Role → scorer → a metric of leave-one-out, in the evaluation of a challenger.
+
+    Without a name it is the one that decides.
+    """
+    metric = metric or deciding_metric(connection, version)
     rows = connection.execute(
         f"select role, scorer, score from {MODEL_EVALUATION.full_name} where model_version = ?"
         " and protocol = 'leave_one_out' and metric = ? order by role, scorer",
@@ -54,6 +59,16 @@ def scores(
     return found
 
 
+def deciding_metric(connection: duckdb.DuckDBPyConnection, version: str) -> str:
+    """By what the gate judges a challenger: over unseen targets where enough users have one."""
+    found = connection.execute(
+        f"select distinct metric from {MODEL_EVALUATION.full_name} where model_version = ?"
+        " and protocol = 'leave_one_out' and list_contains(?::varchar[], metric)",
+        [version, list(METRICS)],
+    ).fetchall()
+    return next((metric for metric in METRICS if (metric,) in found), METRICS[-1])
+
+
 def comparison(connection: duckdb.DuckDBPyConnection, version: str) -> Comparison | None:
     """The challenger beside the champion of its evaluation; None where there is none."""
     overall = connection.execute(
@@ -62,7 +77,7 @@ def comparison(connection: duckdb.DuckDBPyConnection, version: str) -> Compariso
         join {MODEL_EVALUATION.full_name} as e using (model_version, protocol, scorer, metric)
         where model_version = ? and protocol = 'leave_one_out' and i.role = 'champion'
             and metric = ?""",
-        [version, METRIC],
+        [version, deciding_metric(connection, version)],
     ).fetchall()
     if not overall:
         return None

@@ -88,7 +88,7 @@ MODEL_EVALUATION_INTERVALS = Table(
     "model_evaluation_intervals",
     (
         *WHO,
-        Column("metric", "varchar", "masked_ndcg_at_10 or masked_recall_at_10."),
+        Column("metric", "varchar", "masked_ or unseen_, ndcg_at_10 or recall_at_10."),
         Column("difference", "double", "Mean of the challenger less that of the scorer."),
         Column("lower", "double", "2.5th percentile of the difference over the resamples."),
         Column("upper", "double", "97.5th percentile. Each interval is one of 95 %, uncorrected"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from llmrec_assets.assets import list_steps, off_policy_steps
-from llmrec_assets.assets.off_policy_steps import PastFit
+from llmrec_assets.assets.off_policy_steps import Drawing, PastFit
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql import s5_off_policy as off_policy_sql
@@ -152,3 +152,31 @@ def test_without_exploration_nothing_is_estimated(root, run_job):
     notes = [str(note) for note in shown["notes"].value]
     assert any("no off-policy estimate: no explored slot" in note for note in notes)
     assert "off_policy" not in shown
+
+
+def test_the_exploring_policy_draws_as_the_lists_are_drawn(root, run_job):
+    write_events(root)
+    at = (START + timedelta(days=59)).isoformat()
+    rows = [f"u{user:02d},i{user * 7 % ITEMS:02d},{at},dislike" for user in range(USERS)]
+    text = "\n".join(["user_id,item_id,timestamp,behavior", *rows])
+    (root.landing_events / "dislikes.csv").write_text(text)
+    lists = {"exclude_seen": False, "temperature": 3.0}
+    run_job(config={**config(0.5), "recommendations": config(0.5)["recommendations"] | lists})
+    answer(root, pd.read_parquet(root.recommendations))
+    run_job("collect_feedback")
+    resources = resources_of(root)
+    warehouse, arrays, registry = (resources[n] for n in ("warehouse", "arrays", "registry"))
+    with warehouse.connect() as connection:
+        decision = model_sql.newest_decision(connection)
+    scorer, _, data, _ = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    itself = PastFit(scorer, data, data.sequences.starts)
+
+    def weight(drawing):
+        found, _ = off_policy_steps.estimate(warehouse, itself, None, CLICKS, 100.0, drawing)
+        rows = found.set_index(["policy", "estimator"])
+        return rows.loc[("exploring", "ips"), ["mean_weight", "effective_sample"]].tolist()
+
+    slots = 2 * USERS
+    assert weight(Drawing(3.0, ("dislike",))) == pytest.approx([1, slots], rel=1e-4)
+    assert weight(Drawing(1.0, ("dislike",)))[1] < 0.99 * slots  # another draw
+    assert weight(Drawing(3.0))[0] < 0.99  # some of it goes to what is not shown

@@ -87,6 +87,18 @@ def test_bots_are_flagged_and_never_targets_but_kept(build):
     assert set(removed(read)) == {"bot"}
 
 
+def test_who_does_little_but_push_one_item_is_a_bot(build):
+    farm = [f"1,a,{step},buy,," for step in range(9)] + ["1,b,9,view,,"]
+    fan = [f"2,{'ab'[step % 3 == 0]},{step},buy,," for step in range(10)]
+    few = [f"3,a,{step},buy,," for step in range(9)]
+    rules = {"bot_one_item_share": 0.8, "bot_one_item_events": 10}
+    read = build(HEADER + "\n".join(farm + fan + few), **rules)
+    query = "select bool_and(is_bot) b from s2_sequences.clean_events group by user_id"
+    assert read(f"{query} order by user_id")["b"].tolist() == [True, False, False]
+    read = build(HEADER, "none.csv", **rules | {"bot_one_item_share": 1.0})
+    assert not read(query)["b"].any()
+
+
 def test_k_core_goes_on_until_nothing_changes(build):
     rows = [f"{u},{i},{t},buy,," for u in "123" for t, i in enumerate("abc")]
     read = build(HEADER + "\n".join([*rows, "4,a,1,buy,,", "1,rare,9,buy,,"]), k_core=3)

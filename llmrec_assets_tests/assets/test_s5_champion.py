@@ -1,7 +1,10 @@
 """Who serves, in a small store: the record, the way back, and a person's word."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -285,3 +288,38 @@ def test_a_winner_waits_for_approval(store):
     assert store.registry.alias(CHAMPION) == version
     assert store.by_hand("approve", second).success
     assert store.registry.alias(CHAMPION) == second
+
+
+def llmrec(root, *arguments):
+    """What a person types, as a process of its own."""
+    variables = {"LLMREC_DATA_DIR": str(root.root), "LLMREC_ENCODER": "bag_of_words"}
+    code = "from llmrec_assets.cli import main; main(prog_name='llmrec')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | variables,
+        cwd=root.root.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_approval_and_rollback_are_typed_and_the_lists_follow(store):
+    first = store.newest
+    store.score(0.0)
+    assert store.judge(replace(RULES, approval=True)).outcome == "awaiting_approval"
+    assert f"{first} serves" in llmrec(store.root, "approve", first)
+    assert store.registry.alias(CHAMPION) == first
+    assert store.listed_by() == {first}
+
+    second = store.learn("new1")
+    store.score(0.05)
+    assert store.judge().served == store.registry.alias(CHAMPION) == second
+    assert f"{first} serves" in llmrec(store.root, "rollback", first, "--because", "complaints")
+    assert store.registry.alias(CHAMPION) == first
+    assert store.listed_by() == {first}
+    row = store.decisions().iloc[-1]
+    assert (row["outcome"], row["served"], row["by_hand"]) == ("rolled_back", first, True)
+    assert row["reason"].endswith(": complaints")
+    assert "new1" in set(pd.read_parquet(store.root.recommendations)["user_id"])

@@ -116,3 +116,13 @@ def test_events_of_one_stamp_do_not_know_each_other():
     at_once, afterwards = (clock.at(np.array([1, 2]), np.full(2, t))[:, 0] for t in (5, 6))
     assert at_once.tolist() == [0, 0]
     assert np.allclose(np.expm1(afterwards), [2, 1])
+
+
+def test_what_speaks_against_an_item_and_a_bot_do_not_make_it_popular():
+    users = [[1, 2, 1, 1], [3, 2, 2, 3]]
+    positive = [[True, True, False, False], [True] * 4]
+    with_them, without = sequences_of(users, positive=positive), sequences_of([[1, 2], users[1]])
+    items, late = np.arange(1, 4), np.full(3, 10**9)
+    clocks = [ItemClock(own, 3, own.offsets[1:]) for own in (with_them, without)]
+    assert clocks[0].counts.tolist() == clocks[1].counts.tolist() == [0, 1, 3, 2]
+    assert np.array_equal(*(clock.at(items, late)[:, 0] for clock in clocks))

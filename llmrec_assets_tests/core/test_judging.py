@@ -1,6 +1,6 @@
 """Scorers judged together: what is told of each, and that a judgement hangs on no block."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import torch
 from llmrec_assets.core import judging
 from llmrec_assets.core.judging import Judgement, judge
 from llmrec_assets.core.sequences import Catalogue, Sequences
-from llmrec_assets.core.splits import leave_one_out
+from llmrec_assets.core.splits import leave_one_out, seen_before
 from llmrec_assets_tests.core.examples import catalogue, sequences_of
 
 
@@ -197,3 +197,28 @@ def test_the_curve_is_of_the_users_drawn_and_without_challenger_of_the_best():
     assert judge("leave_one_out", judged, data, split).curve.empty
     bare = shop(text=False)
     assert judge("leave_one_out", judged, bare, split, curve_users=20).curve.empty
+
+
+def test_where_lists_hide_what_was_seen_the_gate_is_told_of_unseen_targets():
+    data = shop(n_users=200)
+    split = leave_one_out(data.sequences)
+    (_, _, noise), challenger, _ = scorers(data, 3.0)
+    judged = [("older", "champion", noise), challenger]
+    found = judge("leave_one_out", judged, data, split, hide_seen=True)
+    unseen = (split.test >= 0) & ~seen_before(data.sequences, split.test)
+    assert 30 < unseen.sum() < (split.test >= 0).sum()
+    only = replace(split, test=np.where(unseen, split.test, -1))
+    alone = judge("leave_one_out", judged, data, only)
+    rows = found.rows[found.rows["metric"] == "unseen_ndcg_at_10"].set_index("scorer")
+    expected = alone.rows[alone.rows["metric"] == "masked_ndcg_at_10"].set_index("scorer")
+    for name in ("older", "gru-1"):
+        assert rows["score"][name] == pytest.approx(expected["score"][name])
+        assert rows["users"][name] == unseen.sum()
+    own = found.intervals.set_index("metric").loc["unseen_ndcg_at_10"]
+    other = alone.intervals.set_index("metric").loc["masked_ndcg_at_10"]
+    for number in ("difference", "lower", "upper", "users"):
+        assert own[number] == pytest.approx(other[number])
+    slices = found.guarded.set_index("slice")["users"]
+    assert slices["behavior buy"] == unseen.sum()
+    everything = judge("leave_one_out", judged, data, split)
+    assert not everything.rows["metric"].str.startswith("unseen").any()

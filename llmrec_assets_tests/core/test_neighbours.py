@@ -17,12 +17,12 @@ USERS = [[1, 2, 3], [2, 1, 4, 4], [3], [5, 1]]
 def expected(
     users: list[list[int]], n_items: int, steps: int, closeness: float, shrink: float
 ) -> np.ndarray:
-    """Similarity of items by the definition, in loops."""
+    """Similarity of items by the definition, in loops; 0 is an event that is not positive."""
     ties = np.zeros((n_items + 1, n_items + 1))
     for user in users:
         for i, a in enumerate(user):
             for j, b in enumerate(user):
-                if 0 < j - i <= steps:
+                if 0 < j - i <= steps and a and b:
                     ties[a, b] += closeness ** (j - i - 1)
                     ties[b, a] += closeness ** (j - i - 1)
     size = ties.sum(1) + shrink
@@ -57,9 +57,9 @@ def test_an_empty_history_finds_all_items_alike():
     assert exp(float(scores[0])) > 0
 
 
-def histories(sequences: Sequences, ends: np.ndarray) -> list[list[int]]:
+def histories(items: np.ndarray, sequences: Sequences, ends: np.ndarray) -> list[list[int]]:
     spans = zip(sequences.starts, ends, strict=True)
-    return [sequences.items[start:end].tolist() for start, end in spans]
+    return [items[start:end].tolist() for start, end in spans]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 50])
@@ -70,13 +70,14 @@ def test_scores_equal_a_count_in_loops(steps, seed):
     ends = sequences.starts + np.random.default_rng(seed).integers(0, lengths + 1)
     choices = {"steps": steps, "closeness": 0.7, "shrink": 2.0}
     fitted = ItemNeighbours(sequences, 9, ends, **choices, recent=4, decay=0.6)
-    similar = expected(histories(sequences, ends), 9, **choices)
+    liked = np.where(sequences.positive, sequences.items, 0)
+    similar = expected(histories(liked, sequences, ends), 9, **choices)
     assert np.allclose(fitted.similarity.toarray(), similar)
     users = np.arange(sequences.n_users)[::-1]
     scores = fitted.logits(sequences, sequences.offsets[users + 1], users)
     assert (scores[:, 0] == float("-inf")).all()
     for user, row in zip(users, scores, strict=True):
-        newest = histories(sequences, sequences.offsets[1:])[user][:-5:-1]
+        newest = histories(sequences.items, sequences, sequences.offsets[1:])[user][:-5:-1]
         weights = [0.6**age for age in range(len(newest))]
         asked = sum(w * similar[item] for w, item in zip(weights, newest, strict=True))
         asked = np.zeros(10) + asked / max(sum(weights), 1e-9)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from llmrec_assets.core import splits
 from llmrec_assets.core.splits import global_time_split, hold_out_last, leave_one_out
 from llmrec_assets_tests.core.examples import sequences_of
 
@@ -89,3 +90,13 @@ def test_what_follows_the_held_out_event_is_not_trained_on():
     sequences = sequences_of([[1, 2, 3, 4]], positive=[[True, True, False, True]])
     split = hold_out_last(sequences, np.array([3]))
     assert (split.validation[0], split.train_end[0]) == (1, 1)
+
+
+def test_targets_that_lists_leave_out_are_left_out_where_enough_others_are_there(monkeypatch):
+    sequences = sequences_of([[1, 2, 1], [1, 2, 3], [4, 4], [5]])
+    split = leave_one_out(sequences)
+    assert splits.seen_before(sequences, split.test).tolist() == [True, False, True, False]
+    monkeypatch.setattr(splits, "LEAST_UNSEEN", 1)
+    assert splits.unseen_only(sequences, split.test).tolist() == [-1, split.test[1], -1, -1]
+    monkeypatch.setattr(splits, "LEAST_UNSEEN", 2)
+    assert splits.unseen_only(sequences, split.test).tolist() == split.test.tolist()

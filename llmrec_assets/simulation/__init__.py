@@ -1,0 +1,1 @@
+"""The loop among simulated users: cycles of recommend, respond, ingest and decide."""

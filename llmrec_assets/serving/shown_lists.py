@@ -92,8 +92,12 @@ class ShownLists:
 
     def named_by(self, responses: Iterable[Record]) -> Iterator[ListRecord]:
         """The lists that responses name, each once for each user; another user's are none."""
-        found = {(r.content.get("list_id"), r.content["user_id"]) for r in responses}
-        for list_id, user in sorted(pair for pair in found if pair[0] is not None):
+        found = {
+            (r.content["list_id"], r.content["user_id"])
+            for r in responses
+            if "list_id" in r.content
+        }
+        for list_id, user in sorted(found):
             shown = self._lists.get(list_id)
             if shown is not None and shown.user in (None, user):
                 yield shown.record(user)

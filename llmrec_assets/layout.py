@@ -21,7 +21,7 @@ class Layout:
 
     @property
     def landing(self) -> Path:
-        """What comes in: a folder each for `events`, `items` and `feedback`."""
+        """What comes in: a folder each for `events`, `items`, `feedback` and `lists`."""
         return self.root / "landing"
 
     @property
@@ -38,6 +38,11 @@ class Layout:
     def landing_feedback(self) -> Path:
         """Files of impressions and responses."""
         return self.landing / "feedback"
+
+    @property
+    def landing_lists(self) -> Path:
+        """Files of lists that an online service made and users answered; optional."""
+        return self.landing / "lists"
 
     @property
     def warehouse(self) -> Path:

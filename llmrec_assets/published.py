@@ -49,6 +49,21 @@ class BrokenPackage(ValueError):
     """A published package that is not as it was written; the message says which file."""
 
 
+class Champion(BaseModel):
+    """A version with its scores on held-out events, masked, among all items; None: never judged."""
+
+    version: str
+    ndcg_at_10: float | None = None
+    recall_at_10: float | None = None
+
+
+class Challenger(Champion):
+    """The version that was judged last, and what became of it."""
+
+    outcome: str
+    reason: str
+
+
 class PublishedInfo(BaseModel):
     """What must be known to use a package. Ids are external; a code is a place in a list."""
 
@@ -63,6 +78,9 @@ class PublishedInfo(BaseModel):
     dictionary: dict[str, Behavior]  # what every known behaviour means
     segments: list[str]  # landing files of an online service that the package holds already
     relative: bool  # times are steps of each user's own
+    champion: Champion | None = None  # who serves
+    challenger: Challenger | None = None
+    links: dict[str, str] = {}  # dagster, mlflow → path there
     files: dict[str, str] = {}  # name → sha256
 
 

@@ -6,25 +6,35 @@ Imports torch: assets import this module in their bodies only.
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 
 from llmrec_assets import published
-from llmrec_assets.assets.list_steps import Material
+from llmrec_assets.assets.list_steps import Material, Serving
 from llmrec_assets.core.behaviors import Behavior
 from llmrec_assets.core.content import TextSimilarity
 from llmrec_assets.core.new_events import ItemFacts, Scales
 from llmrec_assets.core.online import Snapshot, StepTexts
 from llmrec_assets.core.recommender import Recommender
-from llmrec_assets.published import PublishedInfo
+from llmrec_assets.published import Challenger, Champion, PublishedInfo
 from llmrec_assets.resources.publisher import Publisher
+from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql import s6_recommendations as lists_sql
 from llmrec_assets.sql import training_data
 from llmrec_assets.sql.training_data import TrainingData
 
+DAGSTER_PAGE = "/assets/recommendations"
+
 
 def publish_package(
-    material: Material, warehouse: Warehouse, publisher: Publisher, dictionary: dict[str, Behavior]
+    material: Material,
+    decision: dict[str, Any],
+    warehouse: Warehouse,
+    registry: Registry,
+    publisher: Publisher,
+    dictionary: dict[str, Behavior],
 ) -> dict[str, Any]:
     """Publish all that the lists, which are published already, were made of; metadata about it."""
     serving, data = material.serving, material.serving.data
@@ -38,6 +48,8 @@ def publish_package(
             serving.inputs.statistics_version,
             serving.inputs.scaling,
         )
+        contest = _contest(connection, serving, decision)
+    run = registry.page(serving.version)
     info = PublishedInfo(
         model_version=serving.version,
         source=serving.source,
@@ -49,6 +61,8 @@ def publish_package(
         dictionary=dictionary,
         segments=segments,
         relative=data.sequences.relative,
+        **contest,
+        links={"dagster": DAGSTER_PAGE, **({"mlflow": run} if run else {})},
     )
     package = published.publish(
         publisher.layout,
@@ -60,6 +74,27 @@ def publish_package(
         publisher.recommendations,
     )
     return {"package": package, "package_bytes": _size(publisher.layout.packages / package)}
+
+
+def _contest(
+    connection: duckdb.DuckDBPyConnection, serving: Serving, decision: dict[str, Any]
+) -> dict[str, Any]:
+    """Who serves, and who was judged last, with their scores.
+
+    `decision` is the newest; its `served` is the model, or the name of the baseline, that serves.
+    """
+    judged = str(decision["challenger"])
+    own = model_sql.headline(connection, str(decision["served"]), judged)
+    other = model_sql.headline(connection, judged, judged)
+    return {
+        "champion": Champion(version=serving.version, **own),
+        "challenger": Challenger(
+            version=judged,
+            **other,
+            outcome=str(decision["outcome"]),
+            reason=str(decision["reason"]),
+        ),
+    }
 
 
 def snapshot_of(material: Material, scales: Scales) -> Snapshot:

@@ -87,7 +87,9 @@ def recommendations(
         lists_sql.publish_items(connection, publisher.items)
         metadata = run_metadata(connection, RECOMMENDATIONS)
     publisher.publish(published.partial)
-    package = package_steps.publish_package(published.made_of, warehouse, publisher, dictionary)
+    package = package_steps.publish_package(
+        published.made_of, decision, warehouse, registry, publisher, dictionary
+    )
     return dg.MaterializeResult(metadata={**metadata, **published.metadata(), **package})
 
 

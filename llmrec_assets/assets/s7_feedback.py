@@ -4,7 +4,12 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from llmrec_assets.assets import feedback_steps, s1_raw_events, s6_recommendations
-from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.assets.table_metadata import (
+    markdown,
+    run_metadata,
+    static_metadata,
+    table_schema,
+)
 from llmrec_assets.core.behaviors import EXPOSURE
 from llmrec_assets.core.rates import rises
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
@@ -14,7 +19,7 @@ from llmrec_assets.settings import setting
 from llmrec_assets.sql import s7_measures as measures_sql
 from llmrec_assets.sql import s7_returns as returns_sql
 from llmrec_assets.sql.s2_sequences import register_words
-from llmrec_assets.sql.s7_tables import FEEDBACK
+from llmrec_assets.sql.s7_tables import FEEDBACK, SERVED_LISTS
 
 OFF_SCALE = (
     "ratings are outside their scale: set lowest_rating and highest_rating to what users see"
@@ -26,7 +31,9 @@ feedback_log = dg.AssetSpec(
     "feedback_log",
     kinds={"file"},
     description="Files of impressions and responses that services drop in `landing/feedback/`:"
-    " feedback_id, user_id, item_id, timestamp, response, optional list_id, rank, event_id, value.",
+    " feedback_id, user_id, item_id, timestamp, response, optional list_id, rank, event_id, value."
+    " In `landing/lists/`, where there is one: the lists that `llmrec serve` made and users"
+    " answered, with the columns of recommendations.",
 )
 
 
@@ -36,6 +43,11 @@ class FeedbackConfig(dg.Config):
     window_days: int = Field(
         default=setting("ATTRIBUTION_DAYS", 7, minimum=1),
         description="How long a list can cause a response that does not name it.",
+        ge=1,
+    )
+    keep_days: int = Field(
+        default=setting("KEEP_LISTS_DAYS", 90, minimum=1),
+        description="How long lists that were made online are kept.",
         ge=1,
     )
     dwell_seconds: float = Field(
@@ -68,6 +80,7 @@ class FeedbackConfig(dg.Config):
     owners=["team:data"],
     metadata={
         **static_metadata(FEEDBACK),
+        SERVED_LISTS.full_name: table_schema(SERVED_LISTS),
         "returns_to": dg.MetadataValue.asset(s1_raw_events.event_log.key),
     },
 )

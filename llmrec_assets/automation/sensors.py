@@ -51,9 +51,9 @@ def ingest_new_files(context: dg.SensorEvaluationContext, landing: Landing) -> D
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def collect_new_feedback(context: dg.SensorEvaluationContext, landing: Landing) -> Decision:
-    """Take in files of feedback that the last collection did not see."""
-    found = landing.fingerprint("feedback")
-    if not landing.has_files("feedback") or found == history.latest(
+    """Take in files of feedback, and of lists, that the last collection did not see."""
+    found = landing.fingerprint("feedback", "lists")
+    if not landing.has_files("feedback", "lists") or found == history.latest(
         context.instance, "feedback", "landing_fingerprint"
     ):
         return dg.SkipReason("no new file of feedback")

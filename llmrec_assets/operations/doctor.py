@@ -131,7 +131,7 @@ def package(layout: Layout) -> Iterator[Finding]:
 def leftovers(layout: Layout) -> Iterator[Finding]:
     """Files of the landing zone that wait, and such that a killed writer left half."""
     landing = Landing(root=str(layout.root), settle_seconds=0)
-    for kind in ("events", "items", "feedback"):
+    for kind in ("events", "items", "feedback", "lists"):
         waiting = landing.scan(kind).unfinished
         yield Finding(
             f"landing/{kind}",

@@ -15,7 +15,7 @@ import numpy as np
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.landing_rows import blank_rows
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import feedback_files, persons, s1_raw_events
+from llmrec_assets.sql import feedback_files, list_files, persons, s1_raw_events
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.s1_tables import RETURNED_FILE
@@ -24,6 +24,7 @@ from llmrec_assets.sql.tables import read_columns
 _KINDS = {
     "events": (s1_raw_events.REQUIRED, s1_raw_events.OPTIONAL, s1_raw_events.IDS),
     "feedback": (feedback_files.REQUIRED, feedback_files.OPTIONAL, feedback_files.IDS),
+    "lists": (list_files.REQUIRED, (), list_files.IDS),
 }
 
 
@@ -52,8 +53,9 @@ def forget(layout: Layout, user: str) -> Forgotten:
         for kind, folder in (
             ("events", layout.landing_events),
             ("feedback", layout.landing_feedback),
+            ("lists", layout.landing_lists),
         ):
-            for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."):
+            for path in sorted(p for p in folder.glob("*") if p.is_file() and p.name[0] != "."):
                 try:
                     name = _blank(connection, kind, path, user)
                 except BadFile:

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-Kind = Literal["events", "items", "feedback"]
+Kind = Literal["events", "items", "feedback", "lists"]
 UNFINISHED_ENDINGS = (".tmp", ".part", ".partial", ".crdownload", "~")
 INCOMPLETE = "incomplete"
 
@@ -49,7 +49,7 @@ class LandingScan:
 
 
 class Landing(dg.ConfigurableResource):
-    """The folders `landing/events`, `landing/items` and `landing/feedback` of a data root."""
+    """The folders of a data root's landing zone; one that is not there is empty."""
 
     root: str = Field(description="The data root, the folder that holds landing/.")
     settle_seconds: float = Field(
@@ -63,6 +63,7 @@ class Landing(dg.ConfigurableResource):
             "events": layout.landing_events,
             "items": layout.landing_items,
             "feedback": layout.landing_feedback,
+            "lists": layout.landing_lists,
         }
         return folders[kind]
 

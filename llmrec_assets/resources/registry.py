@@ -108,6 +108,15 @@ class Registry(dg.ConfigurableResource):
         """
         return model_package.load_info(self.folder(version))
 
+    def page(self, version: str) -> str | None:
+        """Path of the version's run in MLflow's pages; None where there is no such version."""
+        client = self._client()
+        found = self._find(client, version)
+        if found is None or found.run_id is None:
+            return None
+        experiment = client.get_run(found.run_id).info.experiment_id
+        return f"/#/experiments/{experiment}/runs/{found.run_id}"
+
     def folder(self, version: str) -> Path:
         """Where the files of one of our version names lie.
 

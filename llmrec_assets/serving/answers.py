@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from llmrec_assets.published import Challenger, Champion
+
 
 class Problem(BaseModel):
     """Why not, and what to mend."""
@@ -132,9 +134,10 @@ class Model(BaseModel):
     top_k: int
     exclude_seen: bool
     exploration: float
-    champion: str
-    challenger: str | None
-    links: dict[str, str]
+    relative: bool = Field(description="Times are whole steps of each user's own.")
+    champion: Champion
+    challenger: Challenger | None = Field(description="Who was judged last.")
+    links: dict[str, str] = Field(description="Pages of dagster and mlflow, where they are set.")
 
 
 class Health(BaseModel):

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from llmrec_assets.serving import logs, segments
 from llmrec_assets.serving.segments import Segment
 
-Kind = Literal["events", "feedback"]
+Kind = Literal["events", "feedback", "lists"]
 _MOST_AT_ONCE = 256  # batches a sync
 
 
@@ -55,7 +55,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a batch."""
+    """What became of a batch, apart from the lists that it names."""
 
     fresh: list[Record]  # that were not known before
     duplicates: int
@@ -65,6 +65,7 @@ class Receipt:
 @dataclass(frozen=True)
 class _Batch:
     records: list[Record]
+    lists: list[Record]
     done: "Future[Receipt]" = field(default_factory=Future)
 
 
@@ -89,7 +90,7 @@ class Known:
             if known is None:
                 fresh[key] = digest
                 found.append(record)
-            elif known != digest:
+            elif known != digest and record.kind != "lists":  # what was shown first stands
                 name = "event_id" if record.kind == "events" else "feedback_id"
                 raise Conflict(f"a {name} of the batch came before with other content")
         return found
@@ -107,7 +108,7 @@ def _digest(record: Record) -> bytes:
 
 
 class Journal:
-    """The open segments of events and of feedback, and the thread that writes them."""
+    """The open segments of each kind, and the thread that writes them."""
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class Journal:
         most_waiting: int = 1_000,
         remembered: int = 200_000,
     ) -> None:
-        """Segments close after that many seconds or bytes."""
+        """Segments close after that many seconds or bytes; kinds are written in their order."""
         self.folders, self.close_after, self.close_at = folders, close_after, close_at
         self.known = Known(remembered)
         self._open: dict[Kind, tuple[Segment, float]] = {}
@@ -141,14 +142,14 @@ class Journal:
             self._waiting.put(None)
             self._thread.join()
 
-    async def keep(self, records: list[Record]) -> Receipt:
-        """Wait until the records are on disk.
+    async def keep(self, records: list[Record], lists: Iterable[Record] = ()) -> Receipt:
+        """Wait until the records, and the lists that they name, are on disk.
 
         Raises:
             Busy: nothing was kept.
             Conflict: nothing was kept.
         """
-        batch = _Batch(records)
+        batch = _Batch(records, list(lists))
         try:
             self._waiting.put_nowait(batch)
         except queue.Full as error:
@@ -185,7 +186,7 @@ class Journal:
         pending = Known(1 << 62)
         for batch in batches:
             try:
-                fresh = pending.split(self.known.split(batch.records))
+                fresh = pending.split(self.known.split([*batch.lists, *batch.records]))
                 pending.remember(fresh)
                 admitted.append((batch, fresh))
             except Conflict as conflict:
@@ -199,7 +200,8 @@ class Journal:
             return
         for batch, fresh in admitted:
             self.known.remember(fresh)
-            batch.done.set_result(Receipt(fresh, len(batch.records) - len(fresh), names))
+            told = [record for record in fresh if record.kind != "lists"]
+            batch.done.set_result(Receipt(told, len(batch.records) - len(told), names))
 
     def _append(self, records: list[Record]) -> dict[Kind, str]:
         names: dict[Kind, str] = {}

@@ -48,6 +48,11 @@ class Wish:
         new = [codes[event.item] for event in self.events if event.item in codes]
         return np.concatenate([self.model.seen(self.user), np.array(new, dtype=np.int64)])
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it is the list that the pipeline published."""
+        return self.user is not None and self.list_id == self.model.list_ids[self.user]
+
 
 def wish(
     model: Model, user_id: str | None, live: Sequence[LiveEvent], options: ListOptions
@@ -156,6 +161,12 @@ def _list_id(
     told = hashlib.sha256("\x1f".join([*new, *map(str, rules)]).encode()).hexdigest()
     who = user_id if user_id is not None else ""
     return published_id(who, info.model_version, info.package_id, settings, [told])
+
+
+def replaced(wanted: Wish) -> Wish:
+    """The wish that the fallback fulfils: its list is another one than what would be ranked."""
+    told = hashlib.sha256(f"{wanted.list_id}\x1ffallback".encode()).hexdigest()
+    return replace(wanted, list_id=told[: len(wanted.list_id)])
 
 
 def fallback(wanted: Wish) -> Slots:

@@ -1,14 +1,21 @@
 """The service's settings, from the environment and the command line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from llmrec_assets.layout import Layout
 from llmrec_assets.serving.times import micros_of
-from llmrec_assets.settings import day, setting
+from llmrec_assets.settings import checked, day, setting
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _web_address(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("has to begin with http:// or https://")
+    return text.rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class ServeOptions:
     segment_seconds: float = 30.0  # until feedback goes to the landing zone
     keys: Path | None = None  # the file of keys
     earliest: str = "1990-01-01"  # times before are impossible
+    dagster_url: str = "http://127.0.0.1:3000"  # as a reader of the page reaches it
+    mlflow_url: str = ""  # nothing links there
 
     @classmethod
     def from_environment(cls, **given: object) -> "ServeOptions":
@@ -47,9 +56,16 @@ class ServeOptions:
             "most_bytes": setting("SERVE_MOST_BYTES", cls.most_bytes, minimum=1_000),
             "keys": Path(keys).expanduser() if keys else None,
             "earliest": day("EARLIEST", cls.earliest),
+            "dagster_url": checked("DAGSTER_URL", cls.dagster_url, _web_address),
+            "mlflow_url": checked("MLFLOW_URL", cls.mlflow_url, _web_address),
         }
         found |= {name: value for name, value in given.items() if value is not None}
         return cls(**found)  # pyright: ignore[reportArgumentType]
+
+    def links(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """Addresses of the pages that a package names, dagster and mlflow, where they are known."""
+        bases = {"dagster": self.dagster_url, "mlflow": self.mlflow_url}
+        return {name: bases[name] + path for name, path in paths.items() if bases.get(name)}
 
     @property
     def is_loopback(self) -> bool:

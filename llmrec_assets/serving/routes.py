@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from llmrec_assets.published import Champion
 from llmrec_assets.serving import answers, lists, times
 from llmrec_assets.serving.gate import Refusal
 from llmrec_assets.serving.model import Model
@@ -185,8 +186,10 @@ async def keep(request: Request, feedback: Feedback) -> Json:
 @router.get("/model", response_model=answers.Model)
 async def model(request: Request) -> Json:
     """What serves now."""
-    serving = service_of(request).model
+    service = service_of(request)
+    serving = service.model
     info, settings = serving.info, serving.snapshot.settings
+    champion = info.champion or Champion(version=info.model_version)
     return Json(
         {
             "package": info.package_id,
@@ -199,8 +202,9 @@ async def model(request: Request) -> Json:
             "top_k": settings.top_k,
             "exclude_seen": settings.exclude_seen,
             "exploration": settings.exploration,
-            "champion": info.model_version,
-            "challenger": None,
-            "links": {},
+            "relative": info.relative,
+            "champion": champion.model_dump(),
+            "challenger": info.challenger and info.challenger.model_dump(),
+            "links": service.options.links(info.links),
         }
     )

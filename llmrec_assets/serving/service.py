@@ -17,6 +17,7 @@ from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.options import ServeOptions
 from llmrec_assets.serving.rebuilding import live_events, rebuild
 from llmrec_assets.serving.schemas import Feedback, ListOptions, WhyRequest
+from llmrec_assets.serving.shown_lists import ShownLists
 from llmrec_assets.serving.takeover import Watcher
 from llmrec_assets.serving.why import why
 
@@ -41,12 +42,13 @@ class Service:
         self.options, self.measures = options, ServiceMeasures()
         layout = options.layout
         self.folders: dict[Kind, Any] = {
+            "lists": layout.landing_lists,  # before the responses that name them
             "events": layout.landing_events,
             "feedback": layout.landing_feedback,
         }
         self.journal = Journal(self.folders, close_after=options.segment_seconds)
         self.engine = Engine(options.budget_ms / 1e3, options.most_waiting, self.measures)
-        self.live = LiveEvents()
+        self.live, self.shown = LiveEvents(), ShownLists()
         self.measures.waiting.set_function(lambda: self.engine.waiting)
         self.measures.live_events.set_function(lambda: self.live.count)
         self.watcher = Watcher(
@@ -117,6 +119,9 @@ class Service:
         )
         source = "published" if slots is None else "live"
         made = lists.fallback(wanted) if slots is None else lists.checked(wanted, slots)
+        if not wanted.is_published:
+            wanted = lists.replaced(wanted) if slots is None else wanted
+            self.shown.add(model, wanted.list_id, user_id, made)
         self.measures.lists.labels(source).inc()
         return Made(wanted, made, source)
 
@@ -143,7 +148,9 @@ class Service:
         """
         info = self.model.info
         earliest = self.options.earliest_micros
-        receipt = await self.journal.keep(_records(feedback, info.relative, earliest))
+        records = _records(feedback, info.relative, earliest)
+        responses = (record for record in records if record.kind == "feedback")
+        receipt = await self.journal.keep(records, self.shown.named_by(responses))
         model = self.model  # perhaps another by now: it may hold the segment already
         events = live_events(receipt.fresh, receipt.names, model)
         self.live.add(event for event in events if not model.holds(event))

@@ -8,7 +8,10 @@ import pyarrow as pa
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
+from llmrec_assets.sql.s7_ledger import Ledger
 from llmrec_assets.sql.s7_tables import FEEDBACK, FILES, REJECTED_FEEDBACK
+
+LEDGER = Ledger(FILES, REJECTED_FEEDBACK)
 
 REQUIRED = ("feedback_id", "user_id", "item_id", "timestamp", "response")
 OPTIONAL = ("list_id", "rank", "event_id", "value")
@@ -59,12 +62,6 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         table.create(connection)
 
 
-def known_files(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Content hash to name of the files that are done."""
-    rows = connection.execute(f"select content_hash, name from {FILES.full_name}").fetchall()
-    return dict(rows)
-
-
 def register_names(connection: duckdb.DuckDBPyConnection, names: dict[str, str]) -> None:
     """Make the temporary table `names` (said, behavior): how services may call a behaviour."""
     rows = pa.table({"said": list(names), "behavior": list(names.values())})
@@ -83,9 +80,7 @@ def ingest_file(
     try:
         staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
     except BadFile as error:
-        _reject(connection, "select null::bigint, ?, null", path.name, [str(error)])
-        counts = _note(connection, path.name, content_hash, rows=0, accepted=0, rejected=0)
-        return {**counts, "rejected_files": 1}
+        return LEDGER.refuse(connection, path.name, content_hash, str(error))
     typed = typed_time(staged.view, detect_time(connection, staged.view))
     found = {"rank": RANK, "value_problem": number_problem("value"), "typed": typed}
     connection.execute(JUDGED.format(**found, feedback=FEEDBACK.full_name))
@@ -93,41 +88,8 @@ def ingest_file(
     connection.execute(ADD, {"hash": content_hash})
     bad = f"""select line, reason, "row" from {staged.rejects}
         union all select line, reason, left(raw, 500) from judged where reason is not null"""
-    rejected = _reject(connection, bad, path.name, [])
+    rejected = LEDGER.reject(connection, path.name, bad)
     accepted = FEEDBACK.count(connection) - before
     connection.execute("drop table judged")
     unstage(connection, staged)
-    return _note(connection, path.name, content_hash, staged.rows, accepted, rejected)
-
-
-def _reject(
-    connection: duckdb.DuckDBPyConnection, query: str, name: str, parameters: list[str]
-) -> int:
-    before = REJECTED_FEEDBACK.count(connection)
-    connection.execute(
-        f"insert into {REJECTED_FEEDBACK.full_name} select ?, * from ({query}) as bad order by 2",
-        [name, *parameters],
-    )
-    return REJECTED_FEEDBACK.count(connection) - before
-
-
-def _note(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    content_hash: str,
-    rows: int,
-    accepted: int,
-    rejected: int,
-) -> dict[str, int]:
-    counts = {
-        "rows": rows,
-        "accepted": accepted,
-        "duplicates": rows - accepted - rejected,
-        "rejected": rejected,
-    }
-    connection.execute(
-        f"insert into {FILES.full_name} ({FILES.column_names})"
-        " values (?, ?, ?, ?, ?, ?, now()::timestamp)",
-        [content_hash, name, *counts.values()],
-    )
-    return counts
+    return LEDGER.enter(connection, path.name, content_hash, staged.rows, accepted, rejected)

@@ -57,7 +57,7 @@ with slots as (
         bool_or(list_contains($clicks::varchar[], response)) as clicked
     from {FEEDBACK} where caused_by is not null
         and (model_version = $champion or starts_with(model_version, $champion || '-'))
-    group by caused_by, item_id
+    group by caused_by, user_id, item_id
 )
 select day, count(*) filter (shown) as shown, count(*) filter (shown and clicked) as clicked
 from slots group by day order by day

@@ -22,6 +22,16 @@ ERASURES = Table(
     ),
 )
 
+# Kind of landing files → where their hashes stand, the ledger first.
+_HASHES = {
+    "events": (
+        ("s1_raw_events.files", "content_hash"),
+        ("s1_raw_events.raw_events", "file_hash"),
+        ("s1_raw_events.rejected_events", "file_hash"),
+    ),
+    "feedback": (("s7_feedback.files", "content_hash"), ("s7_feedback.feedback", "file_hash")),
+    "lists": (("s7_feedback.list_files", "content_hash"),),
+}
 _IDENTIFIERS = ("list_id", "item_id", "event_id", "feedback_id", "text_key", "file_hash")
 
 
@@ -120,28 +130,30 @@ def note_hash(
 
     Args:
         connection: of the warehouse.
-        kind: events or feedback.
+        kind: events, feedback or lists.
         old: SHA-256 of the file as it came in.
         new: of the file as it is now.
         names: its name then and now.
     """
-    stage, rows = (
-        ("s1_raw_events", "raw_events") if kind == "events" else ("s7_feedback", "feedback")
-    )
-    for table, column in ((f"{stage}.files", "content_hash"), (f"{stage}.{rows}", "file_hash")):
-        connection.execute(f"update {table} set {column} = ? where {column} = ?", [new, old])
-    if kind == "events":
+    for table, column in _HASHES[kind]:
+        if _is_there(connection, table):
+            connection.execute(f"update {table} set {column} = ? where {column} = ?", [new, old])
+    files = _HASHES[kind][0][0]
+    if _is_there(connection, files):
         connection.execute(
-            "update s1_raw_events.rejected_events set file_hash = ? where file_hash = ?", [new, old]
+            f"update {files} set name = ? where content_hash = ? and name = ?",
+            [names[1], new, names[0]],
         )
-    connection.execute(
-        f"update {stage}.files set name = ? where content_hash = ? and name = ?",
-        [names[1], new, names[0]],
-    )
     if kind == "events" and "s7_feedback.feedback" in tables_of_users(connection):
         connection.execute(
             "update s7_feedback.feedback set returned_in = ? where returned_in = ?", names[::-1]
         )
+
+
+def _is_there(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether a table, as schema.name, was made: a stage that never ran has none."""
+    query = "select 1 from duckdb_tables() where schema_name || '.' || table_name = ?"
+    return bool(connection.execute(query, [table]).fetchall())
 
 
 def record_erasure(

@@ -179,6 +179,26 @@ def evaluation_of(connection: duckdb.DuckDBPyConnection, version: str) -> pd.Dat
     ).df()
 
 
+def headline(
+    connection: duckdb.DuckDBPyConnection, scorer: str, challenger: str
+) -> dict[str, float]:
+    """ndcg_at_10 and recall_at_10 of a scorer, masked, leaving one out; empty if never judged.
+
+    They are of the evaluation of `challenger` where it has both, else of any that has.
+    """
+    MODEL_EVALUATION.create(connection)
+    rows = connection.execute(
+        f"""select replace(metric, 'masked_', ''),
+            first(score order by model_version <> $challenger)
+        from {MODEL_EVALUATION.full_name}
+        where scorer = $scorer and protocol = 'leave_one_out'
+            and metric in ('masked_ndcg_at_10', 'masked_recall_at_10')
+        group by metric""",
+        {"scorer": scorer, "challenger": challenger},
+    ).fetchall()
+    return dict(rows)
+
+
 def record_decision(
     connection: duckdb.DuckDBPyConnection,
     challenger: str,

@@ -1,13 +1,14 @@
 """Stage 7 in SQL: which list caused a response, and what the response says of the item.
 
 Causes are found by the time of the response, not of its arrival, and looked for again as long as
-none is known: a response may come before the list that it belongs to.
+none is known: a response may come before the list that it belongs to. Lists are those that were
+published, and those that an online service made.
 """
 
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql.s7_tables import FEEDBACK, LISTS, RESPONSE_RATES
+from llmrec_assets.sql.s7_tables import FEEDBACK, RESPONSE_RATES, SERVED_LISTS, SHOWN_LISTS
 
 # A named list counts if it showed this user this item. A response that names none belongs to the
 # newest list that did.
@@ -16,7 +17,7 @@ with touched as (
     select f.feedback_id, l.list_id, l.model_version, l.propensity, l.rank, l.generated_at,
         f.list_id is not null and l.list_id = f.list_id as named
     from {FEEDBACK.full_name} as f
-    join {LISTS} as l on l.user_id = f.user_id and l.item_id = f.item_id
+    join {SHOWN_LISTS} as l on l.user_id = f.user_id and l.item_id = f.item_id
     where f.caused_by is null and (l.list_id = f.list_id or (
         f.list_id is null and l.generated_at <= f.timestamp
         and l.generated_at > f.timestamp - to_days($window_days::integer)))
@@ -52,7 +53,7 @@ from signs where signs.feedback_id = f.feedback_id
 # this user something that happened later was known already.
 ARRIVALS = f"""
 with newest as (
-    select user_id, max(generated_at) as generated_at from {LISTS} group by user_id
+    select user_id, max(generated_at) as generated_at from {SHOWN_LISTS} group by user_id
 ), placed as (
     select *, coalesce(epoch_us(timestamp), step) as time, max(time) over (
         partition by user_id, timestamp is null order by seq
@@ -60,7 +61,7 @@ with newest as (
     from {FEEDBACK.full_name} where user_id in (
         select user_id from {FEEDBACK.full_name} where seq > $since)
 ), causes as (
-    select list_id, min(generated_at) as made_at from {LISTS} group by list_id
+    select list_id, min(generated_at) as made_at from {SHOWN_LISTS} group by list_id
 )
 select count(*) filter (made_at < newest.generated_at) as late_responses,
     count(*) filter (time < known_time) as out_of_order_responses
@@ -82,7 +83,7 @@ group by all order by responses desc, response
 
 RATES = f"""
 with slots as (
-    select model_version, caused_by, item_id, bool_or(response = $exposure) as shown,
+    select model_version, caused_by, user_id, item_id, bool_or(response = $exposure) as shown,
         coalesce(bool_or(role = 'click'), false) as clicked,
         coalesce(bool_or(role = 'conversion'), false) as converted
     from {FEEDBACK.full_name} left join words on words.behavior = response
@@ -113,6 +114,15 @@ def attribute(connection: duckdb.DuckDBPyConnection, window_days: int) -> int:
     found = before - connection.execute(UNCAUSED).fetchall()[0][0]
     connection.execute(ORGANIC)
     return found
+
+
+def forget_lists(connection: duckdb.DuckDBPyConnection, keep_days: int) -> None:
+    """Delete the lists of online services that are older than `keep_days`."""
+    connection.execute(
+        f"delete from {SERVED_LISTS.full_name}"
+        " where generated_at < now()::timestamp - to_days(?::integer)",
+        [keep_days],
+    )
 
 
 def judge(

@@ -39,7 +39,7 @@ from of_user group by {keys} order by {keys}
 
 ORDER = """
 with of_list as (
-    select caused_by, model_version, min(day) as day,
+    select caused_by, user_id, model_version, min(day) as day,
         sum(liked::int / log2(rank + 1)) as gain, sum(liked::int)::bigint as hits
     from slots where day is not null and rank is not null group by all having bool_or(liked)
 ), ratios as (

@@ -4,6 +4,7 @@ from llmrec_assets.sql.tables import Column, Table
 
 SCHEMA = "s7_feedback"
 LISTS = "s6_recommendations.recommendations"
+SOURCES = ("model", "exploration", "fallback")
 RAW = "s1_raw_events.raw_events"
 
 FILES = Table(
@@ -85,6 +86,35 @@ RESPONSE_RATES = Table(
     ),
     primary_key=("model_version",),
 )  # fmt: skip
+
+SERVED_LISTS = Table(
+    SCHEMA,
+    "served_lists",
+    (
+        Column("list_id", "varchar", "A list that an online service made and users answered: hash"
+               " of all that it was made of. Lists that were published are not here."),
+        Column("user_id", "varchar", "Who answered it; a list of nobody has the rows of each.",
+               private=True),
+        Column("rank", "integer", "Place in the list, from 1."),
+        Column("item_id", "varchar", "What is recommended."),
+        Column("score", "double", "The scorer's logit."),
+        Column("probability", "double", "Of being next, among all items of the catalogue."),
+        Column("propensity", "double", "Probability with which this slot got this item, given the"
+               " slots above it; 1 where nothing was drawn."),
+        Column("source", "varchar", "model, exploration or fallback, as in recommendations."),
+        Column("model_version", "varchar", "Who ranked it."),
+        Column("generated_at", "timestamp", "UTC."),
+    ),
+    primary_key=("list_id", "user_id", "rank"),
+)  # fmt: skip
+
+LIST_FILES = Table(SCHEMA, "list_files", FILES.columns, FILES.primary_key)
+REJECTED_LISTS = Table(SCHEMA, "rejected_lists", REJECTED_FEEDBACK.columns)
+
+# All that can have caused a response.
+_SHOWN = "list_id, user_id, item_id, rank, propensity, model_version, generated_at"
+SHOWN_LISTS = f"""(select {_SHOWN} from {LISTS}
+    union all select {_SHOWN} from {SERVED_LISTS.full_name})"""
 
 _SLOT = (f"{SCHEMA}.feedback.caused_by", f"{SCHEMA}.feedback.response")
 

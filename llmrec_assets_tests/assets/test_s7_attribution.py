@@ -4,7 +4,7 @@ The lists are written as stage 6 keeps them, so that nothing has to be trained.
 """
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -60,6 +60,7 @@ class Loop:
     def put(self, kind, *rows, name=None) -> None:
         self.files += 1
         path = getattr(self.root, f"landing_{kind}") / (name or f"{self.files}.jsonl")
+        path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(json.dumps(row, default=str) for row in rows), encoding="utf-8")
 
     def respond(self, *rows, **options) -> None:
@@ -237,6 +238,91 @@ def test_a_second_delivery_changes_nothing_whatever_its_name(loop):
            "rejected_rows": 1, "out_of_order_responses": 1}  # fmt: skip
     loop.ingest()
     assert loop.events() == {"e0": None, "feedback:f1": "l1", "feedback:f3": "l1"}
+
+
+SERVED = {
+    "list_id": "live",
+    "user_id": "u",
+    "score": 1.5,
+    "probability": 0.5,
+    "propensity": 0.25,
+    "source": "exploration",
+    "model_version": "m2",
+    "generated_at": "2026-03-01T11:00:00Z",
+}
+
+
+def test_a_response_to_a_list_made_online_is_joined_to_it(loop):
+    loop.show("l1", NOON - 2 * HOUR)
+    loop.respond(
+        {"feedback_id": "f1", "list_id": "live", "item_id": "b"},
+        {"feedback_id": "f2"},  # the newest list that showed it was made online
+        {"feedback_id": "f3", "list_id": "l1", "response": "impression"},
+        {"feedback_id": "f4", "list_id": "live", "item_id": "b", "user_id": "somebody else"},
+        {"feedback_id": "f5", "list_id": "live", "item_id": "b", "response": "impression"},
+    )
+    assert loop.collect(keep_days=36_500)["new_files_of_lists"] == 0
+    assert [cause for (cause,) in loop.feedback("caused_by")] == [None, "l1", "l1", None, None]
+    loop.respond({"feedback_id": "f6"})
+    rows = [SERVED | {"rank": rank, "item_id": item} for rank, item in enumerate("ab", start=1)]
+    loop.put("lists", *rows, name="serve-1.jsonl")
+    found = loop.collect(keep_days=36_500)
+    assert loop.feedback("caused_by, attribution, model_version, propensity, rank") == [
+        ("live", "list_id", "m2", 0.25, 2),
+        ("l1", "last_touch", "m1", 1.0, 1),
+        ("l1", "list_id", "m1", 1.0, 1),
+        (None, "none", None, None, None),
+        ("live", "list_id", "m2", 0.25, 2),
+        ("live", "last_touch", "m2", 0.25, 1),
+    ]
+    assert (found["new_slots_of_lists"], found["attributed_later"]) == (2, 2)
+    rates = loop.read("select * from s7_feedback.response_rates where model_version = 'm2'")
+    assert rates[["impressions", "clicks", "click_through"]].values.tolist() == [[1, 2, 1.0]]
+    daily = loop.read(
+        "select model_version, impressions from s7_feedback.daily_measures order by 1"
+    )
+    assert daily.values.tolist() == [["m1", 1], ["m2", 1]]
+    loop.put("lists", *rows, name="copy.jsonl")
+    assert loop.collect(keep_days=36_500)["new_files_of_lists"] == 0
+    assert loop.read("select count(*) as n from s7_feedback.served_lists")["n"][0] == 2
+
+
+def test_bad_rows_of_lists_are_rejected_and_published_lists_stay(loop):
+    loop.show("l1", NOON - HOUR)
+    bad = {
+        "rank is not a whole number": {"rank": 0},
+        "propensity is no probability": {"propensity": 0},
+        "probability is no probability": {"probability": 1.5},
+        "score is empty": {"score": None},
+        "source is none of": {"source": "magic"},
+        "is a relative step": {"generated_at": 5},
+        "published list": {"list_id": "l1"},
+        "before with another item": {"item_id": "b"},
+    }
+    good = SERVED | {"rank": 1, "item_id": "a"}
+    loop.put("lists", good, good, *(good | row for row in bad.values()), name="serve-1.jsonl")
+    loop.put("lists", {"list_id": "x"}, name="serve-2.jsonl")
+    found = loop.collect(keep_days=36_500)
+    assert (found["new_slots_of_lists"], found["rejected_slots_of_lists"]) == (1, len(bad))
+    assert found["rejected_files_of_lists"] == 1
+    reasons = loop.read("select reason from s7_feedback.rejected_lists order by file, line")
+    for expected, reason in zip(bad, reasons["reason"], strict=False):
+        assert expected in reason
+    counts = loop.read(
+        "select rows, accepted, duplicates from s7_feedback.list_files order by name"
+    )
+    assert counts.values.tolist() == [[10, 1, 1], [0, 0, 0]]
+
+
+def test_lists_made_online_are_forgotten_when_they_are_old(loop):
+    now = datetime.now(UTC)
+    for age in (1, 3):
+        at = (now - timedelta(days=age)).isoformat()
+        row = SERVED | {"list_id": f"{age} days", "rank": 1, "item_id": "a", "generated_at": at}
+        loop.put("lists", row)
+    loop.collect(keep_days=2)
+    left = loop.read("select list_id from s7_feedback.served_lists")
+    assert left["list_id"].tolist() == ["1 days"]
 
 
 OWN = {"event_id": "own", "user_id": "u", "item_id": "a", "timestamp": NOON, "behavior": "buy"}

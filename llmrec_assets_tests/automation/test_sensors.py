@@ -64,6 +64,17 @@ def test_feedback_waits_for_the_first_lists(instance, landing, root):
     assert isinstance(ask(sensors.collect_new_feedback, instance, landing=landing), dg.RunRequest)
 
 
+def test_new_files_of_lists_are_collected_too(instance, landing, root):
+    materialised(instance, "recommendations", **{"dagster/row_count": 5})
+    (root.landing_feedback / "f.csv").write_text("feedback_id\n")
+    read = landing.fingerprint("feedback")  # a store without the folder of lists
+    materialised(instance, "feedback", landing_fingerprint=read)
+    assert isinstance(ask(sensors.collect_new_feedback, instance, landing=landing), dg.SkipReason)
+    root.landing_lists.mkdir()
+    (root.landing_lists / "serve-1.jsonl").write_text("{}\n")
+    assert isinstance(ask(sensors.collect_new_feedback, instance, landing=landing), dg.RunRequest)
+
+
 LEARN = sensors.learn_from_new_data
 KNOWN = 10_000
 

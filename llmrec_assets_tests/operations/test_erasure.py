@@ -51,6 +51,15 @@ def store(root, run_job):
     pd.DataFrame(answers).to_json(
         root.landing_feedback / "answers.jsonl", orient="records", lines=True, force_ascii=False
     )
+    served = lists[lists["user_id"].isin([GONE, STAYS])]
+    root.landing_lists.mkdir()
+    served.assign(list_id="live-" + served["list_id"]).to_json(
+        root.landing_lists / "serve-1.jsonl",
+        orient="records",
+        lines=True,
+        force_ascii=False,
+        date_format="iso",
+    )
     run_job("collect_feedback")
     run_job("ingest")
     return root
@@ -73,7 +82,10 @@ def llmrec(layout, *arguments):
 def test_an_erased_user_is_nowhere_and_all_others_stay(store):
     before = find_user(store, GONE)
     named = {place.split(":")[0] for place in before}
-    assert {"llmrec.duckdb", "landing/events/c.parquet", "serving/recommendations.parquet"} <= named
+    files = ("events/c.parquet", "feedback/answers.jsonl", "lists/serve-1.jsonl")
+    assert {f"landing/{file}" for file in files} <= named
+    assert {"llmrec.duckdb", "serving/recommendations.parquet"} <= named
+    assert "llmrec.duckdb: s7_feedback.served_lists.user_id" in before
     warehouse = resources_of(store)["warehouse"]
     others = warehouse.read(
         "select event_id, line, text from s1_raw_events.raw_events where user_id <> ? order by all",
@@ -95,6 +107,12 @@ def test_an_erased_user_is_nowhere_and_all_others_stay(store):
     assert find_user(store, GONE) == {}
     counts = warehouse.read("select sum(duplicates) as n from s1_raw_events.files")
     assert counts["n"][0] == 0
+    files = warehouse.read(
+        "select count(*) as n, sum(duplicates) as known from s7_feedback.list_files"
+    )
+    assert files.values.tolist() == [[1, 0]]
+    served = warehouse.read("select distinct user_id from s7_feedback.served_lists")
+    assert served["user_id"].tolist() == [STAYS]
 
 
 def test_export_has_what_the_tables_hold(store, tmp_path):

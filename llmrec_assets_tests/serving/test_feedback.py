@@ -3,12 +3,14 @@
 import json
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from llmrec_assets.core.behaviors import names
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import feedback_files
+from llmrec_assets.sql import feedback_files, list_files
+from llmrec_assets.sql.s6_recommendations import RECOMMENDATIONS
 from llmrec_assets_tests.conftest import runner
 
 NOW = 1_700_500_000
@@ -125,6 +127,54 @@ def test_a_full_disk_is_told_and_loses_nothing(start, serving_root):
     serving_root.landing_events.unlink()
     (serving_root.landing / "away").rename(serving_root.landing_events)
     assert client.feedback([event(1)]).json["accepted"] == 1
+
+
+def test_a_response_to_a_live_list_brings_the_list_with_it(start, serving_root):
+    """Once, before the response; lists of others and published ones are not written."""
+    process = start(LLMREC_SERVE_SEGMENT_SECONDS="600")
+    client = process.client()
+    published = client.recommend("u0005", k=20).json
+    live = client.recommend("u0005", k=5, category="tea").json
+    others = client.recommend("u0006", k=5).json
+    nobody = client.post("/v1/recommendations", {"cart": ["i01"], "k": 3}).json
+    told = [
+        response(n, answer="impression", list_id=made["list_id"])
+        for n, made in enumerate([published, live, live, others, nobody])
+    ]
+    assert client.feedback(responses=told).json["accepted"] == len(told)
+    assert client.feedback(responses=told).json["duplicates"] == len(told)
+    assert client.feedback(responses=[response(9, list_id=live["list_id"])]).json["accepted"] == 1
+    process.kill()
+    (segment,) = serving_root.landing_lists.iterdir()
+    rows = [json.loads(line) for line in segment.read_text().splitlines()]
+    assert {row["user_id"] for row in rows} == {"u0005"}
+    shown = ("rank", "item_id", "score", "probability", "propensity", "source")
+    for made in (live, nobody):
+        kept = [row for row in rows if row["list_id"] == made["list_id"]]
+        assert [[r[name] for name in shown] for r in kept] == [
+            [item[name] for name in shown] for item in made["items"]
+        ]
+        assert {row["model_version"] for row in kept} == {made["model_version"]}
+    assert len(rows) == len(live["items"]) + len(nobody["items"])
+    start().client()  # publishes what was left
+    (segment,) = Landing(root=str(serving_root.root)).ready_files("lists")
+    with resources_of(serving_root)["warehouse"].connect() as connection:
+        RECOMMENDATIONS.create(connection)
+        list_files.create_tables(connection)
+        counts = list_files.ingest_file(connection, segment.path, segment.content_hash)
+    assert counts == {"rows": 8, "accepted": 8, "duplicates": 0, "rejected": 0}
+
+
+def test_a_list_that_stands_in_has_an_id_of_its_own(start, serving_root):
+    asked = {"k": 5, "category": "tea"}
+    ranked = start().client().recommend("u0005", **asked).json
+    late = start(LLMREC_SERVE_BUDGET_MS="0").client()
+    whole = late.recommend("u0005", k=20).json
+    made = late.recommend("u0005", **asked).json
+    assert (ranked["source"], made["source"]) == ("live", "published")
+    assert made["list_id"] != ranked["list_id"]
+    lists = pd.read_parquet(next(serving_root.packages.glob("*/lists.parquet")))
+    assert whole["list_id"] in set(lists.loc[lists["user_id"] == "u0005", "list_id"])
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """What lists are online: those of the batch, then those of the newest events, within the rules."""
 
+import re
+
 import numpy as np
 import pytest
 
+from llmrec_assets.serving.options import ServeOptions
 from llmrec_assets_tests.serving.store import CATEGORIES, USERS
 
 
@@ -96,6 +99,16 @@ def test_the_model_that_serves_is_described(store, client):
     info = store.package().info
     assert (told["package"], told["model_version"]) == (info.package_id, info.model_version)
     assert (told["users"], told["items"]) == (USERS, 60)
+    assert told["relative"] is False
+    champion, challenger = told["champion"], told["challenger"]
+    assert champion["version"] == challenger["version"] == info.model_version
+    assert champion["ndcg_at_10"] == challenger["ndcg_at_10"] > 0
+    assert champion["recall_at_10"] > 0
+    assert (challenger["outcome"], challenger["reason"]) == ("promoted", "a test")
+    assert told["links"] == {"dagster": "http://127.0.0.1:3000/assets/recommendations"}
+    options = ServeOptions(mlflow_url="https://mlflow.example")
+    mlflow = options.links(info.links)["mlflow"]
+    assert re.fullmatch(r"https://mlflow\.example/#/experiments/\d+/runs/[0-9a-f]{32}", mlflow)
 
 
 def test_unknown_users_get_the_list_of_newcomers_and_have_no_history(client):

@@ -11,6 +11,7 @@ from llmrec_assets.sql.s5_model import (
     MODEL_EVALUATION_GUARDED,
     MODEL_EVALUATION_INTERVALS,
     MODEL_EVALUATION_SLICES,
+    headline,
     record_evaluation,
 )
 
@@ -69,3 +70,22 @@ def test_nobody_compared_leaves_no_intervals(tmp_path):
     with warehouse.connect() as connection:
         record_evaluation(connection, "none-1", alone)
     assert [len(rows) for rows in scorers(warehouse)] == [1, 1, 0, 0]
+
+
+def test_the_headline_of_a_scorer_is_of_the_newest_evaluation_that_has_it():
+    with duckdb.connect() as connection:
+        assert headline(connection, "c1", "c2") == {}
+        rows = [
+            ("c1", "leave_one_out", "c1", "masked_ndcg_at_10", 0.1),
+            ("c2", "leave_one_out", "c1", "masked_ndcg_at_10", 0.2),
+            ("c2", "leave_one_out", "c1", "masked_recall_at_10", 0.3),
+            ("c2", "leave_one_out", "c1", "ndcg_at_10", 0.4),
+            ("c2", "global_time", "c1", "masked_ndcg_at_10", 0.5),
+            ("c2", "leave_one_out", "c2", "masked_ndcg_at_10", 0.6),
+        ]
+        names = "model_version, protocol, scorer, metric, score"
+        connection.executemany(
+            f"insert into {MODEL_EVALUATION.full_name} ({names}) values (?, ?, ?, ?, ?)", rows
+        )
+        assert headline(connection, "c1", "c2") == {"ndcg_at_10": 0.2, "recall_at_10": 0.3}
+        assert headline(connection, "c1", "c1")["ndcg_at_10"] == 0.1

@@ -22,8 +22,8 @@ const session = `page-${newId()}`;
 
 /** Now, or the step after the last one where the store's times are steps. */
 function now() {
-  const steps = state.events.map((event) => event.timestamp).filter((time) => typeof time === "number");
-  return steps.length ? Math.max(...steps) + 1 : new Date().toISOString();
+  if (!state.model?.relative) return new Date().toISOString();
+  return Math.max(-1, ...state.events.map((event) => event.timestamp)) + 1;
 }
 
 /** Answer a slot of a list: recorded, or tried out. */

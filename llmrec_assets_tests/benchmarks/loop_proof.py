@@ -52,9 +52,11 @@ def prove(simulator: Simulator, arguments: argparse.Namespace) -> None:
 
 
 def poison(simulator: Simulator, arguments: argparse.Namespace) -> None:
-    """Play each with and without the batch and print the pushed item's share of attention."""
-    cycles = POISONED_CYCLE + 1 + AFTER_THE_BATCH
-    print(f"\n{'simulation':<24}{'cycle':>6}{'item':>8}{'without':>9}{'with':>9}{'ratio':>7}")
+    """Play each with and without the batch and print the pushed item's share of attention.
+
+    One item's share moves by chance in every run, so the ratio that counts is that of the means.
+    """
+    cycles, rows = POISONED_CYCLE + 1 + AFTER_THE_BATCH, []
     for seed in range(arguments.seeds):
         for name in arguments.parameters:
             plain = simulator.play(Plan(name, seed, cycles), say)
@@ -62,11 +64,12 @@ def poison(simulator: Simulator, arguments: argparse.Namespace) -> None:
             item = pushed_item(plain[POISONED_CYCLE]["exposure"])
             for clean, hit in zip(plain, poisoned, strict=True):
                 shares = [record["exposure"].get(item, 0.0) for record in (clean, hit)]
-                ratio = shares[1] / shares[0] if shares[0] else float("inf")
-                print(
-                    f"{name}-{seed:<16}{clean['cycle']:>6}{item:>8}{shares[0]:>9.4f}"
-                    f"{shares[1]:>9.4f}{ratio:>7.2f}"
-                )
+                rows.append((f"{name}-{seed}", clean["cycle"], item, *shares))
+    table = pd.DataFrame(rows, columns=["simulation", "cycle", "item", "without", "with"])
+    print(table.to_string(index=False))
+    after = table.loc[table["cycle"] > POISONED_CYCLE, ["without", "with"]].mean()
+    print(f"after the batch {after['without']:.5f} without, {after['with']:.5f} with it:", end=" ")
+    print(f"{after['with'] / after['without']:.2f} times")
 
 
 if __name__ == "__main__":

@@ -168,7 +168,8 @@ def test_the_exploring_policy_draws_as_the_lists_are_drawn(root, run_job):
     warehouse, arrays, registry = (resources[n] for n in ("warehouse", "arrays", "registry"))
     with warehouse.connect() as connection:
         decision = model_sql.newest_decision(connection)
-    scorer, _, data, _ = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    serving = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    scorer, data = serving.scorer, serving.data
     itself = PastFit(scorer, data, data.sequences.starts)
 
     def weight(drawing):

@@ -27,7 +27,6 @@ from llmrec_assets.core.splits import (
     global_time_split,
     hold_out_last,
     leave_one_out,
-    unseen_only,
 )
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import fit
@@ -158,10 +157,7 @@ def _judge_globally(
             spans = (data.sequences, data.catalogue)
             model = fit(*spans, config, past.train_end, epochs=epochs).model
             experts = make_experts(model, *spans, past.train_end)
-            targets = past.validation
-            if config.hide_seen:
-                targets = unseen_only(data.sequences, targets)
-            weights = fit_weights(experts, data.sequences, targets, config.seed)
+            weights = fit_weights(experts, data.sequences, past.validation, config.seed)
             newest = make_experts(model, *spans, split.train_end)
             challenger = weights.recommender(newest)
             scorers.append((version, "challenger", challenger))

@@ -60,8 +60,7 @@ class TrainingConfig(dg.Config):
     )
     hide_seen: bool = Field(
         default=setting("EXCLUDE_SEEN", DEFAULTS.hide_seen),
-        description="Lists leave out the items of the history: validation does, and weighs the"
-        " parts by targets that are not in it, where enough users have one.",
+        description="Lists leave out the items of the history, and so does validation.",
     )
     scaling: Literal["z-score", "min-max"] = Field(
         default="z-score", description="How rating and value are scaled."

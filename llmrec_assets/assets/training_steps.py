@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.memory import TooLittleMemory, require_memory
 from llmrec_assets.core.recommender import Weights, fit_weights, make_experts
 from llmrec_assets.core.reports import learning_curve_plot
-from llmrec_assets.core.splits import leave_one_out, unseen_only
+from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import EpochReport, Fitted, fit
 from llmrec_assets.core.warm_start import CannotContinue
@@ -113,8 +113,6 @@ def _train(inputs: Inputs, start: Start, report: Callable[[EpochReport], None]) 
     identity += [start.version] if start.version else []
     digest = hashlib.sha256("\x1f".join(identity).encode()).hexdigest()[:8]
     split = leave_one_out(judged.sequences)
-    if config.hide_seen:  # what lists leave out need not be foreseen
-        split = replace(split, validation=unseen_only(judged.sequences, split.validation))
     try:
         evaluation = fit(
             judged.sequences,

@@ -48,15 +48,6 @@ def seen_before(sequences: Sequences, targets: np.ndarray) -> np.ndarray:
     return np.bincount(rows[same], minlength=len(targets)) > 0
 
 
-def unseen_only(sequences: Sequences, targets: np.ndarray) -> np.ndarray:
-    """The targets (int64 [U], -1 = none) of which a list without seen items can hold, others -1.
-
-    All of them where that would leave fewer than `LEAST_UNSEEN`.
-    """
-    left = np.where(seen_before(sequences, targets), -1, targets)
-    return left if (left >= 0).sum() >= LEAST_UNSEEN else targets
-
-
 def global_time_split(sequences: Sequences, test_share: float = GLOBAL_TEST_SHARE) -> Split:
     """Cut all users at one time: the past is learnt from, the next event after it is the target.
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from llmrec_assets.definitions import defs
@@ -92,3 +93,15 @@ def real_data() -> Path:
         f"{REAL_DATA}={value} holds no ml-latest-small/events.csv"
     )
     return folder
+
+
+def land_movielens(real_data, layout, users):
+    """Land the events of MovieLens' first users, and their items; both frames."""
+    source = real_data / "ml-latest-small"
+    events = pd.read_csv(source / "events.csv", dtype=str)
+    events = events[events["user_id"].astype(int) <= users]
+    events.to_csv(layout.landing_events / "events.csv", index=False)
+    items = pd.read_csv(source / "items.csv", dtype=str)
+    items = items[items["item_id"].isin(events["item_id"])]
+    items.to_csv(layout.landing_items / "items.csv", index=False)
+    return events, items

@@ -25,6 +25,18 @@ ALLOWED = {
     "datasets": {"datasets", "core", "layout"},
     "operations": {"operations", "sql", "resources", "core", "layout", "published"},
     "serving": {"serving", "core", "layout", "published", "settings"},
+    "commands": {
+        "commands",
+        "operations",
+        "serving",
+        "datasets",
+        "sql",
+        "resources",
+        "definitions",
+        "instance",
+        "layout",
+        "settings",
+    },
     "simulation": {
         "simulation",
         "automation",

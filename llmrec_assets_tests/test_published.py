@@ -7,13 +7,11 @@ import pandas as pd
 import pytest
 
 from llmrec_assets import published
-from llmrec_assets.core.gate import Decision
 from llmrec_assets.core.new_events import NUMERIC, NewEvent
 from llmrec_assets.core.online import History, assemble, recommend
 from llmrec_assets.published import BrokenPackage
-from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql.s4_tables import NUMERIC_FEATURES
+from llmrec_assets_tests.who_serves import let_serve
 
 CONFIG = {
     "temporal_model": {"max_epochs": 1},
@@ -45,20 +43,7 @@ def publish(root, run_job):
     (root.landing_items / "items.csv").write_text("item_id,title,category\n" + titles)
 
     def serve(kind="model", **lists):
-        resources = resources_of(root)
-        with resources["warehouse"].connect() as connection:
-            row = model_sql.newest_training(connection)
-            version, through = str(row["model_version"]), int(row["trained_through"])
-            model = kind == "model"
-            decision = Decision(
-                outcome="promoted" if model else "kept",
-                served=version if model else kind,
-                kind="model" if model else "baseline",
-                reason="a test",
-            )
-            model_sql.record_decision(connection, version, through, decision)
-        if not model:
-            resources["registry"].demote()
+        let_serve(root, kind)
         run_job("refresh_lists", config={"recommendations": lists})
         return current(root)
 

@@ -10,19 +10,14 @@ from llmrec_assets.resources.registry import CHALLENGER
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.summary import summarise
+from llmrec_assets_tests.conftest import land_movielens
 
 USERS = 40
 
 
 @pytest.fixture
 def slice_of_movielens(real_data, root):
-    events = pd.read_csv(real_data / "ml-latest-small" / "events.csv", dtype=str)
-    events = events[events["user_id"].astype(int) <= USERS]
-    events.to_csv(root.landing_events / "events.csv", index=False)
-    items = pd.read_csv(real_data / "ml-latest-small" / "items.csv", dtype=str)
-    items = items[items["item_id"].isin(events["item_id"])]
-    items.to_csv(root.landing_items / "items.csv", index=False)
-    return events
+    return land_movielens(real_data, root, USERS)[0]
 
 
 def test_the_whole_graph_on_a_slice_of_movielens(slice_of_movielens, root, run_job):

@@ -99,7 +99,15 @@ def evaluate_versions(
             older = scorer_of(package, "evaluation", own.data["evaluation"], split.train_end)
             theirs = OnOwnScale(older, own.data["evaluation"].sequences)
             scorers.append((champion, "champion", theirs))
-    judged = judge("leave_one_out", scorers, data, split, hide_seen, curve_users, config["seed"])
+    judged = judge(
+        "leave_one_out",
+        scorers,
+        data,
+        split,
+        hide_seen=hide_seen,
+        curve_users=curve_users,
+        seed=config["seed"],
+    )
     found, further = [judged], []
     if config["objective"] == "sigmoid":
         further = [

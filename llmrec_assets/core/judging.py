@@ -71,6 +71,7 @@ def judge(
     scorers: Sequence[tuple[str, str, Scorer]],
     data: Data,
     split: Split,
+    *,
     hide_seen: bool = False,
     curve_users: int = 0,
     seed: int = 0,

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from llmrec_assets.sql.landing_files import stage_file, unstage
+from llmrec_assets.sql.landing_files import stage_file
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
 from llmrec_assets.sql.s7_ledger import Ledger
@@ -84,12 +84,5 @@ def ingest_file(
     typed = typed_time(staged.view, detect_time(connection, staged.view))
     found = {"rank": RANK, "value_problem": number_problem("value"), "typed": typed}
     connection.execute(JUDGED.format(**found, feedback=FEEDBACK.full_name))
-    before = FEEDBACK.count(connection)
-    connection.execute(ADD, {"hash": content_hash})
-    bad = f"""select line, reason, "row" from {staged.rejects}
-        union all select line, reason, left(raw, 500) from judged where reason is not null"""
-    rejected = LEDGER.reject(connection, path.name, bad)
-    accepted = FEEDBACK.count(connection) - before
-    connection.execute("drop table judged")
-    unstage(connection, staged)
-    return LEDGER.enter(connection, path.name, content_hash, staged.rows, accepted, rejected)
+    own = {"hash": content_hash}
+    return LEDGER.take(connection, path.name, content_hash, staged, FEEDBACK, ADD, own)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 
-from llmrec_assets.sql.landing_files import stage_file, unstage
+from llmrec_assets.sql.landing_files import stage_file
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
 from llmrec_assets.sql.s7_ledger import Ledger
@@ -86,12 +86,4 @@ def ingest_file(
         return LEDGER.refuse(connection, path.name, content_hash, str(error))
     typed = typed_time(staged.view, detect_time(connection, staged.view, TIME), TIME)
     connection.execute(JUDGED.format(problems=PROBLEMS, typed=typed))
-    before = SERVED_LISTS.count(connection)
-    connection.execute(ADD)
-    bad = f"""select line, reason, "row" from {staged.rejects}
-        union all select line, reason, left(raw, 500) from judged where reason is not null"""
-    rejected = LEDGER.reject(connection, path.name, bad)
-    accepted = SERVED_LISTS.count(connection) - before
-    connection.execute("drop table judged")
-    unstage(connection, staged)
-    return LEDGER.enter(connection, path.name, content_hash, staged.rows, accepted, rejected)
+    return LEDGER.take(connection, path.name, content_hash, staged, SERVED_LISTS, ADD)

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 import duckdb
 
+from llmrec_assets.sql.landing_files import StagedFile, unstage
 from llmrec_assets.sql.tables import Table
+
+# Rows of a staged file that cannot be used: unreadable ones, and those that `judged` has reasons
+# against.
+BAD = """select line, reason, "row" from {rejects}
+    union all select line, reason, left(raw, 500) from judged where reason is not null"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,37 @@ class Ledger:
             [name, *parameters],
         )
         return self.rejected.count(connection) - before
+
+    def take(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        content_hash: str,
+        staged: StagedFile,
+        into: Table,
+        add: str,
+        parameters: dict[str, str] | None = None,
+    ) -> dict[str, int]:
+        """Add the good rows of the staged file to `into` and enter it; its counts.
+
+        Needs the temporary table `judged` of the file's rows, which goes, and frees the file.
+
+        Args:
+            connection: inside the file's transaction.
+            name: of the file.
+            content_hash: of the file.
+            staged: the file.
+            into: where `add` inserts.
+            add: the insertion, which reads `judged`.
+            parameters: of `add`.
+        """
+        before = into.count(connection)
+        connection.execute(add, parameters)
+        rejected = self.reject(connection, name, BAD.format(rejects=staged.rejects))
+        accepted = into.count(connection) - before
+        connection.execute("drop table judged")
+        unstage(connection, staged)
+        return self.enter(connection, name, content_hash, staged.rows, accepted, rejected)
 
     def refuse(
         self, connection: duckdb.DuckDBPyConnection, name: str, content_hash: str, reason: str

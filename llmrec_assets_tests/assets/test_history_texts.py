@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmrec_assets.assets import list_steps
 from llmrec_assets.assets.s5_evaluation import no_target_leaks
 from llmrec_assets.core import blocks
-from llmrec_assets.core.gate import Decision
 from llmrec_assets.core.lists import ListSettings, make_lists
 from llmrec_assets.core.recommender import HISTORIES
 from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets_tests.who_serves import let_serve, who_serves
 
 KINDS = ["red shoes", "green tea", "desk lamp", "old book"]
 ON = {
@@ -45,23 +43,9 @@ def run(root, run_job) -> Run:
 
     def trained(config) -> str:
         assert run_job(config=config).success
-        with resources_of(root)["warehouse"].connect() as connection:
-            row = model_sql.newest_training(connection)
-            version, through = str(row["model_version"]), int(row["trained_through"])
-            decision = Decision(outcome="promoted", served=version, kind="model", reason="a test")
-            model_sql.record_decision(connection, version, through, decision)
-        return version
+        return let_serve(root)
 
     return trained
-
-
-def serving(root):
-    used = resources_of(root)
-    with used["warehouse"].connect() as connection:
-        decision = model_sql.newest_decision(connection)
-    return list_steps.serving_scorer(
-        decision, *(used[n] for n in ("warehouse", "arrays", "registry"))
-    )
 
 
 def lists_of(root, run_job, config) -> pd.DataFrame:
@@ -80,7 +64,7 @@ def test_whole_histories_take_part_in_what_is_judged_and_served(root, run, run_j
     )
     assert set(protocols["protocol"]) == {"leave_one_out", "global_time"}
 
-    found = serving(root)
+    found = who_serves(root)
     scorer, data = found.scorer, found.data
     everybody = np.arange(len(data.users))
     told = scorer.experts.prior[HISTORIES].logits(

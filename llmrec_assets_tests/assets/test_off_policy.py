@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmrec_assets.assets import list_steps, off_policy_steps
+from llmrec_assets.assets import off_policy_steps
 from llmrec_assets.assets.off_policy_steps import Drawing, PastFit
 from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql import s5_off_policy as off_policy_sql
+from llmrec_assets_tests.who_serves import who_serves
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 USERS, ITEMS, EVENTS = 60, 20, 10
@@ -66,11 +66,8 @@ def test_answers_to_explored_slots_tell_what_the_challenger_would_have_earned(
 ):
     explored = answered[answered["source"] == "exploration"]
     assert len(explored) == 2 * USERS
-    resources = resources_of(root)
-    warehouse, arrays, registry = (resources[n] for n in ("warehouse", "arrays", "registry"))
-    with warehouse.connect() as connection:
-        decision = model_sql.newest_decision(connection)
-    serving = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    warehouse = resources_of(root)["warehouse"]
+    serving = who_serves(root)
     scorer, data = serving.scorer, serving.data
 
     # Who made the lists is found to draw as it drew, and is worth what it earned.
@@ -121,13 +118,10 @@ def test_histories_of_logged_lists_end_where_the_answers_begin(answered, root, r
     run_job("retrain", config=config(0.5))
     resources = resources_of(root)
     with resources["warehouse"].connect() as connection:
-        decision = model_sql.newest_decision(connection)
         rows = off_policy_sql.logged_lists(connection, None, CLICKS)
         seqs = off_policy_sql.event_seqs(connection).to_numpy()
     rows = rows[rows["list_id"].isin(answered["list_id"])]
-    serving = list_steps.serving_scorer(
-        decision, resources["warehouse"], resources["arrays"], resources["registry"]
-    )
+    serving = who_serves(root)
     data = serving.data
     assert len(data.sequences.items) > USERS * EVENTS  # the answers came back as events
     through = rows.groupby("list_id", sort=True)["through"].first().to_numpy()
@@ -164,11 +158,8 @@ def test_the_exploring_policy_draws_as_the_lists_are_drawn(root, run_job):
     run_job(config={**config(0.5), "recommendations": config(0.5)["recommendations"] | lists})
     answer(root, pd.read_parquet(root.recommendations))
     run_job("collect_feedback")
-    resources = resources_of(root)
-    warehouse, arrays, registry = (resources[n] for n in ("warehouse", "arrays", "registry"))
-    with warehouse.connect() as connection:
-        decision = model_sql.newest_decision(connection)
-    serving = list_steps.serving_scorer(decision, warehouse, arrays, registry)
+    warehouse = resources_of(root)["warehouse"]
+    serving = who_serves(root)
     scorer, data = serving.scorer, serving.data
     itself = PastFit(scorer, data, data.sequences.starts)
 

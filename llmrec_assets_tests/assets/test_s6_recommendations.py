@@ -5,11 +5,9 @@ import pandas as pd
 import pytest
 
 from llmrec_assets.automation import history
-from llmrec_assets.core.gate import Decision
 from llmrec_assets.resources.encoder import TextEncoder
-from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets_tests.conftest import SIX_LINES
+from llmrec_assets_tests.who_serves import let_serve
 
 KINDS = ["red shoes", "blue shoes", "green tea", "black tea", "white tea", "brown shoes"]
 ITEMS = "item_id,title\n" + "".join(f"i{n},{kind}\n" for n, kind in enumerate(KINDS))
@@ -31,12 +29,7 @@ def trained(root, run_job):
         if items:
             (root.landing_items / "items.csv").write_text(items)
         run_job(config=CONFIG)
-        with resources_of(root)["warehouse"].connect() as connection:
-            row = model_sql.newest_training(connection)
-            version, through = str(row["model_version"]), int(row["trained_through"])
-            decision = Decision(outcome="promoted", served=version, kind="model", reason="a test")
-            model_sql.record_decision(connection, version, through, decision)
-        return version
+        return let_serve(root)
 
     return run
 

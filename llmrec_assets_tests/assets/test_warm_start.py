@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from llmrec_assets.automation import history, jobs
-from llmrec_assets.core.gate import Decision
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets_tests.conftest import runner
+from llmrec_assets_tests.who_serves import let_serve
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 TRAINING = {"max_epochs": 10, "width": 16}
@@ -43,11 +42,7 @@ def store(tmp_path_factory):
     with dg.DagsterInstance.ephemeral() as instance:
         runner(layout, instance)("ingest")
         runner(layout, instance)("retrain", config={"temporal_model": TRAINING, **QUICK})
-    with resources["warehouse"].connect() as connection:
-        row = model_sql.newest_training(connection)
-        version, through = str(row["model_version"]), int(row["trained_through"])
-        decision = Decision(outcome="promoted", served=version, kind="model", reason="a test")
-        model_sql.record_decision(connection, version, through, decision)
+    version = let_serve(layout)
     resources["registry"].promote(version, "a test")
     return layout.root, version
 

@@ -36,7 +36,7 @@ from llmrec_assets.core.training import fit
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.training_data import TrainingData
-from llmrec_assets_tests.benchmarks.preparation import prepared
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, prepared
 
 
 def held_out(item: str, share: float, seed: int) -> bool:
@@ -199,12 +199,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
+    parser = folder_parser(__doc__)
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-epochs", type=int, default=ModelConfig().max_epochs)

@@ -18,7 +18,7 @@ from llmrec_assets.core.diversity_curve import bearable
 from llmrec_assets.core.judging import judge
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.layout import Layout
-from llmrec_assets_tests.benchmarks.preparation import prepared, served
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, prepared, served
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
         split, seconds = leave_one_out(data.sequences), {}
         for users in (0, arguments.users):
             started = time.process_time()
-            curve = judge("leave_one_out", scorers, data, split, users).curve
+            curve = judge("leave_one_out", scorers, data, split, curve_users=users).curve
             seconds[users] = time.process_time() - started
     print(f"{int((split.test >= 0).sum())} users, {data.catalogue.n_items} items")
     print(curve.drop(columns=["protocol", "scorer", "role"]).round(4).to_string(index=False))
@@ -41,12 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
+    parser = folder_parser(__doc__)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--users", type=int, default=2000)
     parser.add_argument("--encoder", help="as in LLMREC_ENCODER")

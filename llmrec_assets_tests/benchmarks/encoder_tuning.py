@@ -25,7 +25,7 @@ from llmrec_assets.core.encoder_gain import blend_gain, text_gain
 from llmrec_assets.core.reproducible import reproducible
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.encoder import TextEncoder
-from llmrec_assets_tests.benchmarks.preparation import materialised
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, materialised
 
 
 def told(line: str) -> None:
@@ -93,13 +93,8 @@ def report(first: str, material: Material, one: np.ndarray, two: np.ndarray) -> 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
+    parser = folder_parser(__doc__)
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--tuning", nargs="+", default=["head"], choices=("head", "lora", "full"))
     parser.add_argument("--steps", type=int, default=0, help="Of lora and full.")
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
     main(parser.parse_args())

@@ -27,7 +27,7 @@ from llmrec_assets.core.recommender import Recommender
 from llmrec_assets.core.sequences import Sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.layout import Layout
-from llmrec_assets_tests.benchmarks.preparation import prepared, served
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, prepared, served
 
 SIZES = (1, 2, 3)  # events that are deleted
 DRAWS = 5  # random sets of each size
@@ -82,12 +82,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
+    parser = folder_parser(__doc__)
     parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--encoder", help="as in LLMREC_ENCODER")

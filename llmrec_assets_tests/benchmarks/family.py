@@ -21,7 +21,7 @@ from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.training import fit
 from llmrec_assets.layout import Layout
-from llmrec_assets_tests.benchmarks.preparation import prepared
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, prepared
 from llmrec_assets_tests.benchmarks.quality import Table, timed
 
 NETWORKS = get_args(ModelConfig.model_fields["network"].annotation)
@@ -46,12 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
+    parser = folder_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=NETWORKS)
     names = get_args(Baseline)

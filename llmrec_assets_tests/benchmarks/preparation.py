@@ -1,5 +1,6 @@
 """What the benchmarks share: a data set brought to fused features in a store of its own."""
 
+import argparse
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,17 @@ from llmrec_assets.layout import Layout
 from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.training_data import TrainingData
+
+
+def folder_parser(description: str | None) -> argparse.ArgumentParser:
+    """Arguments that name a folder of events.csv and items.csv; a benchmark adds its own."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--events", default="events.csv")
+    parser.add_argument("--k-core", type=int, default=0)
+    return parser
 
 
 def prepared(

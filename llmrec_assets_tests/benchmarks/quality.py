@@ -34,7 +34,7 @@ from llmrec_assets.core.splits import Split, leave_one_out
 from llmrec_assets.core.training import fit
 from llmrec_assets.layout import Layout
 from llmrec_assets.sql.training_data import TrainingData
-from llmrec_assets_tests.benchmarks.preparation import prepared
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, prepared
 
 SHOWN = ("masked_ndcg_at_10", "masked_recall_at_10", "ndcg_at_10", "recall_at_10")
 
@@ -127,12 +127,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
+    parser = folder_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--encoder", help="as in LLMREC_ENCODER")
     parser.add_argument("--ablate", nargs="*", metavar="PART")

@@ -22,7 +22,7 @@ from llmrec_assets.definitions import defs
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s4_tables import FUSED_FEATURES
-from llmrec_assets_tests.benchmarks.preparation import prepared
+from llmrec_assets_tests.benchmarks.preparation import folder_parser, prepared
 
 SHOWN = ("verdict", "scores", "ndcg_by_training_events_of_the_target", "default_by_seed")
 
@@ -51,12 +51,7 @@ def main(arguments: argparse.Namespace, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--events", default="events.csv")
-    parser.add_argument("--k-core", type=int, default=0)
+    parser = folder_parser(__doc__)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-epochs", type=int, default=AblationConfig().max_epochs)

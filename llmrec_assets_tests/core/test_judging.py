@@ -58,10 +58,10 @@ def scorers(data, clever=0.0):
 def test_a_judgement_is_equal_for_any_block(monkeypatch):
     data = shop()
     split = leave_one_out(data.sequences)
-    whole = judge("leave_one_out", scorers(data, 1.0), data, split, 50)
+    whole = judge("leave_one_out", scorers(data, 1.0), data, split, curve_users=50)
     for block in (1, 7):
         monkeypatch.setattr(judging, "rows_of", lambda _, block=block: block)
-        parts = judge("leave_one_out", scorers(data, 1.0), data, split, 50)
+        parts = judge("leave_one_out", scorers(data, 1.0), data, split, curve_users=50)
         for one, other in zip(vars(whole).values(), vars(parts).values(), strict=True):
             pd.testing.assert_frame_equal(one, other, check_exact=True)
 

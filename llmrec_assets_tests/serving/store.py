@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmrec_assets import published
-from llmrec_assets.core.gate import Decision
 from llmrec_assets.layout import Layout
-from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets_tests.who_serves import let_serve
 
 USERS, ITEMS, EVENTS = 1_050, 60, 6
 CATEGORIES = ("shoes", "tea", "books")
@@ -43,14 +41,6 @@ def write_store(layout, steps):
     (layout.landing_items / "items.csv").write_text(
         "item_id,title,category,price\n" + "\n".join(item(n) for n in range(ITEMS)) + "\n"
     )
-
-
-def let_the_model_serve(layout):
-    with resources_of(layout)["warehouse"].connect() as connection:
-        row = model_sql.newest_training(connection)
-        version, through = str(row["model_version"]), int(row["trained_through"])
-        decision = Decision(outcome="promoted", served=version, kind="model", reason="a test")
-        model_sql.record_decision(connection, version, through, decision)
 
 
 @dataclass(frozen=True)
@@ -90,7 +80,7 @@ def make_store(layout, run, folder):
         write_store(layout, steps)
         if not ids:
             run(config=CONFIG)
-            let_the_model_serve(layout)
+            let_serve(layout)
         else:
             run("ingest")
         run("refresh_lists")

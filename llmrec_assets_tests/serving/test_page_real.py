@@ -1,12 +1,12 @@
 """The page over a service of films: the history, a like and a playlist of people who rated them."""
 
-import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
+from llmrec_assets_tests.conftest import land_movielens
 from llmrec_assets_tests.serving.browser import Page, a_browser
 from llmrec_assets_tests.serving.process import Process
-from llmrec_assets_tests.serving.store import let_the_model_serve
+from llmrec_assets_tests.who_serves import let_serve
 
 USERS = 60
 CONFIG = {
@@ -18,14 +18,9 @@ CONFIG = {
 @pytest.fixture
 def films(real_data, root, run_job):
     """A service on a slice of MovieLens, by a model of one epoch."""
-    events = pd.read_csv(real_data / "ml-latest-small" / "events.csv", dtype=str)
-    events = events[events["user_id"].astype(int) <= USERS]
-    events.to_csv(root.landing_events / "events.csv", index=False)
-    items = pd.read_csv(real_data / "ml-latest-small" / "items.csv", dtype=str)
-    items = items[items["item_id"].isin(events["item_id"])]
-    items.to_csv(root.landing_items / "items.csv", index=False)
+    events, items = land_movielens(real_data, root, USERS)
     run_job(config=CONFIG)
-    let_the_model_serve(root)
+    let_serve(root)
     run_job("refresh_lists")
     process = Process(root)
     process.wait_until_ready()

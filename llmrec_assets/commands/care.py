@@ -1,0 +1,49 @@
+"""Commands that keep a store well."""
+
+from pathlib import Path
+
+import click
+
+from llmrec_assets.commands.jobs import alone, require_store
+from llmrec_assets.layout import Layout
+
+
+@click.command()
+def doctor() -> None:
+    """Look whether the store is fit for work, and say how to mend what is not."""
+    from llmrec_assets.operations.doctor import examine
+
+    findings = examine(Layout.from_environment())
+    for finding in findings:
+        click.echo(f"{'ok ' if finding.well else 'BAD'}  {finding.name}: {finding.says}")
+        if not finding.well:
+            click.echo(f"       → {finding.remedy}")
+    if not all(finding.well for finding in findings):
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+def backup(target: Path) -> None:
+    """Write the whole store to TARGET (.tar.gz), while nothing works on it."""
+    from llmrec_assets.operations import backup as archives
+
+    layout = Layout.from_environment()
+    require_store(layout)
+    with alone(layout):
+        count = archives.backup(layout, target)
+    click.echo(f"{count} files, {target.stat().st_size / 1e6:.1f} MB: {target}")
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+def restore(source: Path) -> None:
+    """Make the store, which must not be there yet, from the backup SOURCE."""
+    from llmrec_assets.operations import backup as archives
+
+    layout = Layout.from_environment()
+    try:
+        count = archives.restore(layout, source)
+    except archives.BadArchive as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{count} files in {layout.root}")

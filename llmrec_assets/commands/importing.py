@@ -1,0 +1,57 @@
+"""Commands that bring data sets of other forms into the landing zone."""
+
+from pathlib import Path
+
+import click
+
+from llmrec_assets.commands.jobs import shown_path
+from llmrec_assets.layout import Layout
+
+
+@click.group("import")
+def import_() -> None:
+    """Write a data set of another form into the landing zone."""
+
+
+@import_.command("public")
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def import_public(name: str, folder: Path) -> None:
+    """A public data set NAME (movielens, amazon-reviews-2023, mind, retailrocket) in FOLDER."""
+    from llmrec_assets.datasets import importing
+
+    if name not in importing.FORMATS:
+        raise click.ClickException(f"{name!r} is none of {', '.join(importing.FORMATS)}")
+    try:
+        written = importing.import_public(Layout.from_environment(), name, folder)
+    except importing.ImportProblem as error:
+        raise click.ClickException(str(error)) from error
+    for file in written:
+        click.echo(f"{file.rows:10d} {file.kind:6} {file.source} → {shown_path(file.target)}")
+
+
+@import_.command("table")
+@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--kind", type=click.Choice(["events", "items"]), default="events")
+@click.option("--map", "given", multiple=True, metavar="NAME=COLUMN", help="As often as needed.")
+@click.option("--behavior", default="", help="Of all events, where no column tells it.")
+@click.option("--yes", is_flag=True, help="Take what was guessed of the other columns.")
+def import_table(path: Path, kind: str, given: tuple[str, ...], behavior: str, yes: bool) -> None:
+    """One CSV, Parquet or JSON Lines file: shows which column is what, and writes it with --yes."""
+    from llmrec_assets.datasets import importing
+
+    try:
+        wrong = [pair for pair in given if "=" not in pair]
+        if wrong:
+            raise importing.ImportProblem(f"--map {wrong[0]}: write NAME=COLUMN")
+        named = dict(pair.split("=", 1) for pair in given)
+        guessed = importing.guess(importing.columns_of(path), kind)
+        mapping = {n: c for n, c in guessed.items() if c not in named.values()} | named
+        for name, column in mapping.items():
+            click.echo(f"{name:12} ← {column}{'' if name in named else '   (guessed)'}")
+        if not yes and set(mapping) - set(named):
+            raise importing.ImportProblem("nothing is written: repeat with --yes, or with --map")
+        file = importing.import_table(Layout.from_environment(), path, kind, mapping, behavior)
+    except importing.ImportProblem as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{file.rows} {file.kind} → {shown_path(file.target)}")

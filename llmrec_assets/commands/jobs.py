@@ -1,0 +1,88 @@
+"""Jobs of the definitions run in the process of a command, and what is said when one fails."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmrec_assets.layout import ROOT_VARIABLE, Layout
+
+
+def run_jobs(layout: Layout, names: list[str], config: dict[str, Any] | None = None) -> None:
+    """Run jobs of the root one after the other in this process; exit 1 where one fails."""
+    from llmrec_assets.instance import COMMAND_TAG, RootIsBusy, exclusive
+
+    os.environ[ROOT_VARIABLE] = str(layout.root)
+    try:
+        with exclusive(layout) as instance:
+            _require_events(layout)
+            from llmrec_assets.definitions import defs
+
+            for name in names:
+                click.echo(f"\n{name}")
+                result = defs.resolve_job_def(name).execute_in_process(
+                    instance=instance,
+                    raise_on_error=False,
+                    run_config=config or {"loggers": {"progress": {}}},
+                    tags={COMMAND_TAG: "true"},
+                )
+                if not result.success:
+                    _fail(result)
+    except (RootIsBusy, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _require_events(layout: Layout) -> None:
+    files = [p for p in layout.landing_events.iterdir() if p.is_file() and p.name[0] != "."]
+    if not files and not layout.warehouse.exists():
+        raise click.ClickException(
+            f"there are no events: put CSV, Parquet or JSON Lines files in {layout.landing_events}"
+        )
+
+
+def _fail(result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
+    """Say which step or check failed and why, and exit 1."""
+    lines = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error and error.cause:
+                error = error.cause
+            message = error.message.strip() if error else "unknown error"
+            lines.append(f"{event.step_key} failed: {message}")
+    for check in result.get_asset_check_evaluations():
+        if check.blocking and not check.passed:
+            reason = check.description or ", ".join(
+                f"{name} {entry.value}" for name, entry in check.metadata.items()
+            )
+            lines.append(f"check {check.check_name} of {check.asset_key.path[-1]}: {reason}")
+    raise click.ClickException("\n".join(lines) or "the run failed; see llmrec ui")
+
+
+def require_store(layout: Layout) -> None:
+    """Exit 1 where the root holds nothing yet."""
+    if not layout.warehouse.is_file():
+        raise click.ClickException(f"there is no store in {layout.root}: LLMREC_DATA_DIR names it")
+
+
+@contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """While no run, and no other command, works on the root."""
+    from llmrec_assets.instance import RootIsBusy, exclusive
+
+    try:
+        with exclusive(layout):
+            yield
+    except RootIsBusy as error:
+        raise click.ClickException(str(error)) from error
+
+
+def shown_path(path: Path) -> str:
+    """Relative to the working directory where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

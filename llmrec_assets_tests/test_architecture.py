@@ -23,7 +23,15 @@ ALLOWED = {
     "assets": {"assets", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
-    "operations": {"operations", "sql", "resources", "core", "layout", "published"},
+    "operations": {
+        "operations",
+        "sql",
+        "resources",
+        "serving",
+        "core",
+        "layout",
+        "published",
+    },
     "serving": {"serving", "core", "layout", "published", "settings"},
     "commands": {
         "commands",

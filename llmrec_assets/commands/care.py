@@ -31,7 +31,10 @@ def backup(target: Path) -> None:
     layout = Layout.from_environment()
     require_store(layout)
     with alone(layout):
-        count = archives.backup(layout, target)
+        try:
+            count = archives.backup(layout, target)
+        except archives.BadArchive as error:
+            raise click.ClickException(str(error)) from error
     click.echo(f"{count} files, {target.stat().st_size / 1e6:.1f} MB: {target}")
 
 

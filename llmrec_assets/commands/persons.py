@@ -18,20 +18,25 @@ def erase_user(user: str) -> None:
     layout = Layout.from_environment()
     require_store(layout)
     with alone(layout):
-        forgotten = erasure.forget(layout, user)
+        try:
+            forgotten = erasure.forget(layout, user)
+        except erasure.ServiceRuns as error:
+            raise click.ClickException(str(error)) from error
     click.echo(
         f"{forgotten.rows} rows of tables and rows of {len(forgotten.files)} landing files are gone"
     )
     if _has_events(layout):
         run_jobs(layout, ["refresh_lists"])
     with alone(layout):
-        erasure.sweep(layout, forgotten)
+        erasure.sweep(layout)
         left = search.find_user(layout, user)
     if forgotten.versions:
         click.echo(f"models that had seen the user: {', '.join(forgotten.versions)}; the next one")
         click.echo("that is trained has not: llmrec run, or the job retrain")
     for name in forgotten.unread:
         click.echo(f"not searched, because it cannot be read: {name}", err=True)
+    for name in search.archives(layout):
+        click.echo(f"not searched, because it is an archive: {name}", err=True)
     if left:
         places = "\n".join(f"{count:6d}  {place}" for place, count in left.items())
         raise click.ClickException(f"the id is still there:\n{places}")

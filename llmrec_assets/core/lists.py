@@ -162,9 +162,7 @@ def lists_of(
     if allowed is not None:
         logits[~allowed] = NEVER
     everything = logits.clone()
-    if settings.exclude_seen:
-        exclude_seen(logits, sequences, sequences.offsets[users + 1], users)
-    hidden.exclude(logits, users)
+    leave_out(logits, sequences, users, settings, hidden)
     exhausted = logits[:, 1:].isneginf().all(1)
     if refill and exhausted.any():
         logits[exhausted] = _refilled(everything[exhausted], users[exhausted.numpy()], hidden)
@@ -192,6 +190,22 @@ def lists_of(
         explored[filled],
         exhausted.numpy()[rows],
     )
+
+
+def leave_out(
+    logits: torch.Tensor,
+    sequences: Sequences,
+    users: np.ndarray,
+    settings: ListSettings,
+    hidden: Hidden,
+) -> None:
+    """Set the scores (float [B, V+1]) of what `users` (int64 [B]) are not shown to -inf, in place.
+
+    That is what is hidden, and what was seen where the settings exclude it.
+    """
+    if settings.exclude_seen:
+        exclude_seen(logits, sequences, sequences.offsets[users + 1], users)
+    hidden.exclude(logits, users)
 
 
 def _refilled(logits: torch.Tensor, users: np.ndarray, hidden: Hidden) -> torch.Tensor:

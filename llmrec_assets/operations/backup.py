@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import duckdb
+
 from llmrec_assets.layout import Layout
 
 _SQLITE = b"SQLite format 3"
@@ -21,18 +23,28 @@ class BadArchive(ValueError):
 def backup(layout: Layout, target: Path) -> int:
     """Write all files of a store that nothing works on to `target` (.tar.gz); how many.
 
-    Databases of SQLite are copied as such. The archive appears whole or not at all.
+    Databases of SQLite are copied as such. The archive appears whole or not at all, for its owner
+    alone.
+
+    Raises:
+        BadArchive: `target` lies in the store.
     """
+    if target.resolve().is_relative_to(layout.root):
+        raise BadArchive(f"{target} lies in the store: name a place outside of {layout.root}")
+    duckdb.connect(str(layout.warehouse)).close()  # what a killed process left in its log
     partial = target.with_name(f".{target.name}")
-    count = 0
-    with tarfile.open(partial, "w:gz", compresslevel=1) as archive:
+    partial.unlink(missing_ok=True)
+    count, handle = 0, os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    with (
+        os.fdopen(handle, "wb") as file,
+        tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive,
+    ):
         for path in _files(layout):
             with _stable(path) as stable:
                 archive.add(stable, arcname=str(path.relative_to(layout.root)))
             count += 1
     with partial.open("rb") as file:
         os.fsync(file.fileno())
-    partial.chmod(0o600)
     partial.replace(target)
     return count
 

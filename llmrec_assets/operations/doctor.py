@@ -115,15 +115,17 @@ def _broken_warehouse(error: duckdb.Error) -> Finding:
 
 def package(layout: Layout) -> Iterator[Finding]:
     """Whether what is published is whole."""
-    current = published.read_current(layout)
-    if current is None:
-        yield Finding("published package", True, "not there yet: llmrec run makes it")
-        return
     remedy = "materialise recommendations: llmrec run, or the job refresh_lists"
     try:
-        published.verify(layout.packages / current)
-    except (published.BrokenPackage, FileNotFoundError) as error:
-        yield Finding("published package", False, str(error), remedy)
+        current = published.read_current(layout)
+        if current is not None:
+            published.verify(layout.packages / current)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        says = str(error).splitlines()[0] or type(error).__name__
+        yield Finding("published package", False, says, remedy)
+        return
+    if current is None:
+        yield Finding("published package", True, "not there yet: llmrec run makes it")
     else:
         yield Finding("published package", True, f"{current}: every checksum is right")
 

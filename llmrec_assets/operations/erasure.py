@@ -12,9 +12,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from llmrec_assets import published
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.landing_rows import blank_rows
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.serving import segments
 from llmrec_assets.sql import feedback_files, list_files, persons, s1_raw_events
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
@@ -28,6 +30,10 @@ _KINDS = {
 }
 
 
+class ServiceRuns(Exception):
+    """A running service holds what an erasure would miss."""
+
+
 @dataclass(frozen=True)
 class Forgotten:
     """What was held on somebody."""
@@ -36,15 +42,19 @@ class Forgotten:
     files: list[str]  # landing files that had rows, by their names now
     unread: list[str]  # landing files that cannot be read, so that they were not searched
     versions: list[str]  # model versions whose training had seen the user
-    texts: set[str]  # keys of texts that told of this user alone
 
 
 def forget(layout: Layout, user: str) -> Forgotten:
     """Blank the user's rows in the landing files and delete those of the tables.
 
     A file is replaced before the tables know its new content: after a crash in between it comes in
-    once more, as duplicates of what is there, and the erasure can be repeated.
+    once more, as duplicates of what is there, and the erasure can be repeated. What `sweep` has to
+    do is kept with it.
+
+    Raises:
+        ServiceRuns: an online service holds feedback that no file of the landing zone has yet.
     """
+    _require_no_open_segment(layout)
     warehouse = Warehouse(path=str(layout.warehouse))
     with warehouse.connect() as connection:
         versions = persons.versions_that_saw(connection, user)
@@ -63,8 +73,19 @@ def forget(layout: Layout, user: str) -> Forgotten:
                     continue
                 if name:
                     files.append(name)
-        rows = persons.forget_user(connection, user)
-    return Forgotten(rows, files, unread, versions, texts)
+        if rows := persons.forget_user(connection, user):
+            persons.record_erasure(connection, rows, len(files), versions, texts)
+    return Forgotten(rows, files, unread, versions)
+
+
+def _require_no_open_segment(layout: Layout) -> None:
+    """What a dead service left open goes to the landing zone; a living one is to be stopped."""
+    for folder in (layout.landing_events, layout.landing_feedback, layout.landing_lists):
+        segments.recover(folder)
+        if any(folder.glob(f".{segments.PREFIX}*")):
+            raise ServiceRuns(
+                f"llmrec serve writes to {folder}: stop it, erase the user, start it again"
+            )
 
 
 def _blank(connection: duckdb.DuckDBPyConnection, kind: str, path: Path, user: str) -> str | None:
@@ -95,24 +116,23 @@ def _blank(connection: duckdb.DuckDBPyConnection, kind: str, path: Path, user: s
     return target.name
 
 
-def sweep(layout: Layout, forgotten: Forgotten) -> None:
-    """Take away what new lists left behind: vectors, older packages, freed pages; and record it."""
-    warehouse = Warehouse(path=str(layout.warehouse))
-    with warehouse.connect() as connection:
-        _wipe_vectors(connection, layout.arrays, forgotten.texts)
-        persons.record_erasure(connection, forgotten.rows, len(forgotten.files), forgotten.versions)
+def sweep(layout: Layout) -> None:
+    """Take away what new lists left behind: vectors, older packages, freed pages."""
+    with Warehouse(path=str(layout.warehouse)).connect() as connection:
+        _wipe_vectors(connection, layout.arrays, persons.texts_left(connection))
+        persons.finish_erasures(connection)
     _rewrite(layout.warehouse)
-    if layout.packages.is_dir():
-        newest = max(layout.packages.iterdir(), key=lambda p: p.stat().st_mtime, default=None)
-        for path in layout.packages.iterdir():
-            if path != newest:
-                shutil.rmtree(path)
+    current = published.read_current(layout)
+    for path in layout.packages.iterdir() if layout.packages.is_dir() else ():
+        if path.name != current:
+            shutil.rmtree(path)
 
 
-def _wipe_vectors(connection: duckdb.DuckDBPyConnection, arrays: Path, texts: set[str]) -> None:
+def _wipe_vectors(connection: duckdb.DuckDBPyConnection, arrays: Path, keys: list[str]) -> None:
     """Zero the cached vectors of texts that nobody has any more, and forget where they lie."""
     table = "s3_embeddings.text_vectors"
-    keys = sorted(texts)
+    if not keys:
+        return
     rows = connection.execute(
         f"select part, part_row from {table} where list_contains(?::varchar[], text_key)", [keys]
     ).fetchall()

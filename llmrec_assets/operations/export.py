@@ -15,6 +15,7 @@ def export_user(layout: Layout, user: str, target: Path) -> dict[str, int]:
         rows = persons.rows_of_user(connection, user)
     whole = pd.Series({table: frame.to_dict("records") for table, frame in rows.items()})
     text = whole.to_json(force_ascii=False, date_format="iso", indent=1) if len(whole) else "{}"
-    target.write_text(str(text) + "\n", encoding="utf-8")
+    target.touch(mode=0o600)
     target.chmod(0o600)
+    target.write_text(str(text) + "\n", encoding="utf-8")
     return {table: len(frame) for table, frame in rows.items()}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from llmrec_assets.sql.landing_lines import BYTE_ORDER_MARK, first_line, numbered_lines
+from llmrec_assets.sql.landing_lines import BYTE_ORDER_MARK, first_line, open_bytes
 
 
 def blank_rows(path: Path, target: Path, lines: set[int], starts: Sequence[int]) -> None:
@@ -42,29 +42,30 @@ def _is_array(path: Path) -> bool:
 def _lines_without(path: Path, lines: set[int], starts: Sequence[int]) -> bytes:
     """All lines; those of a row that goes are empty, also where it has several."""
     kept = []
-    for number, raw in numbered_lines(path):
-        place = bisect_right(starts, number) - 1
-        row = starts[place] if place >= 0 else 0
-        kept.append(b"\n" if row in lines else raw)
+    with open_bytes(path) as file:
+        for number, raw in enumerate(file, start=1):
+            place = bisect_right(starts, number) - 1
+            row = starts[place] if place >= 0 else 0
+            kept.append(b"\n" if row in lines else raw)
     return b"".join(kept)
 
 
 def _array_without(path: Path, lines: set[int]) -> bytes:
-    raw = b"".join(line for _, line in numbered_lines(path)).removeprefix(BYTE_ORDER_MARK)
+    with open_bytes(path) as file:
+        raw = file.read().removeprefix(BYTE_ORDER_MARK)
     rows = [None if n in lines else row for n, row in enumerate(json.loads(raw), start=1)]
     return json.dumps(rows, ensure_ascii=False).encode()
 
 
 def _blank_parquet(path: Path, target: Path, lines: set[int]) -> None:
     source, first = pq.ParquetFile(path), 1
-    with pq.ParquetWriter(target, source.schema_arrow, compression="zstd") as writer:
+    schema = pa.schema([field.with_nullable(True) for field in source.schema_arrow])
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for batch in source.iter_batches():
             kept = pa.array([first + n not in lines for n in range(batch.num_rows)])
             columns = [
                 pc.if_else(kept, column, pa.scalar(None, column.type))  # pyright: ignore
                 for column in batch.columns
             ]
-            nullable = pa.schema([field.with_nullable(True) for field in batch.schema])
-            table = pa.Table.from_arrays(columns, schema=nullable).cast(source.schema_arrow)
-            writer.write_table(table)
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             first += batch.num_rows

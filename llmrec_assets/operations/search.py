@@ -11,7 +11,9 @@ import duckdb
 
 from llmrec_assets.layout import Layout
 from llmrec_assets.sql import persons
+from llmrec_assets.sql.landing_lines import open_bytes
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 _LEAST = 6  # characters of an id that is searched for in any text, not in columns of users alone
 
 
@@ -27,10 +29,21 @@ def find_user(layout: Layout, user: str) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for path in sorted(p for p in layout.root.rglob("*") if p.is_file()):
+        if path.name.endswith(ARCHIVES):
+            continue
         name = str(path.relative_to(layout.root))
         for place, count in _read(path, user):
             found[f"{name}: {place}" if place else name] = count
     return found
+
+
+def archives(layout: Layout) -> list[str]:
+    """Files of the store that `find_user` does not look into."""
+    return sorted(
+        str(path.relative_to(layout.root))
+        for path in layout.root.rglob("*")
+        if path.is_file() and path.name.endswith(ARCHIVES)
+    )
 
 
 def _read(path: Path, user: str) -> Iterator[tuple[str, int]]:
@@ -78,5 +91,6 @@ def _in_bytes(path: Path, user: str) -> Iterator[tuple[str, int]]:
         return
     forms = {user, json.dumps(user)[1:-1]}
     pattern = b"|".join(rb"(?<![\w-])" + re.escape(form.encode()) + rb"(?![\w-])" for form in forms)
-    if count := len(re.findall(pattern, path.read_bytes())):
-        yield "", count
+    with open_bytes(path) as file:
+        if count := len(re.findall(pattern, file.read())):
+            yield "", count

@@ -6,18 +6,16 @@ No message of this module holds the key, a title or an answer: logs are read by 
 import json
 import logging
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llmrec_assets.core.copy_checks import CopyChecker
 from llmrec_assets.core.copy_lines import CopyFacts, template_line
 from llmrec_assets.core.copy_prompt import copy_messages
 from llmrec_assets.settings import setting
-
-if TYPE_CHECKING:
-    pass
 
 LOG = logging.getLogger(__name__)
 MOST_TOKENS = 120  # of an answer
@@ -137,13 +135,16 @@ def answer_of(body: bytes) -> str:
     return text.strip()
 
 
-def writer_from_environment(checker: CopyChecker) -> CopyWriter | None:
-    """By LLMREC_COPY_URL, LLMREC_COPY_MODEL and LLMREC_COPY_KEY; None where no URL is set."""
+def writer_from_environment(checker: Callable[[], CopyChecker]) -> CopyWriter | None:
+    """By LLMREC_COPY_URL, LLMREC_COPY_MODEL and LLMREC_COPY_KEY; None where no URL is set.
+
+    `checker` makes the checker where one is needed: it reads all titles.
+    """
     base_url = setting("COPY_URL", "")
     if not base_url:
         return None
     return CopyWriter(
-        checker,
+        checker(),
         model=setting("COPY_MODEL", "default"),
         base_url=base_url,
         key=setting("COPY_KEY", ""),

@@ -10,15 +10,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from llmrec_assets.core.lists import Hidden, Lists, ListSettings, lists_of
+from llmrec_assets.core.lists import Hidden, Lists, ListSettings, leave_out, lists_of
 from llmrec_assets.core.online import History, assemble, score
-from llmrec_assets.core.reranking import Reranking
+from llmrec_assets.core.ranking import NEVER
+from llmrec_assets.core.reranking import Reranking, candidates
 from llmrec_assets.serving import logs
 from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.variety import varied
@@ -157,38 +158,39 @@ def rank(jobs: list[Job]) -> list[Slots]:
     snapshot = jobs[0].model.snapshot
     sequences = assemble(snapshot, [job.history for job in jobs])
     logits = score(snapshot, sequences)
-    alike: dict[ListSettings, list[int]] = {}
+    alike: dict[tuple[ListSettings, bool], list[int]] = {}
     for place, job in enumerate(jobs):
-        settings = job.settings
-        if not job.reranking.changes_nothing:  # of as many candidates, and without a draw
-            depth = min(_DEPTH * settings.top_k + _LEAST_DEPTH, snapshot.n_items)
-            settings = replace(settings, top_k=depth, exploration=0.0)
-        alike.setdefault(settings, []).append(place)
+        key = (job.settings, job.reranking.changes_nothing)
+        alike.setdefault(key, []).append(place)
     found: dict[int, Slots] = {}
-    for settings, places in alike.items():
+    for (settings, plain), places in alike.items():
         group = [jobs[place] for place in places]
         rows = logits if len(places) == len(jobs) else logits[places]
-        lists = lists_of(
-            rows,
-            sequences,
-            np.array(places),
-            [job.list_id for job in group],
-            settings,
-            _hidden(len(jobs), places, group),
-            _allowed(group),
-            refill=group[0].reranking.changes_nothing,
-        )
-        found |= _split(lists, places, jobs[0].model.info.source)
-    return [_varied(job, found[place]) for place, job in enumerate(jobs)]
+        hidden, allowed = _hidden(len(jobs), places, group), _allowed(group)
+        if not plain:
+            chances = rows.softmax(1).numpy()
+            if allowed is not None:
+                rows[~allowed] = NEVER
+            leave_out(rows, sequences, np.array(places), settings, hidden)
+            lists = map(_varied, group, rows.numpy(), chances)
+            found |= dict(zip(places, lists, strict=True))
+            continue
+        ids = [job.list_id for job in group]
+        made = lists_of(rows, sequences, np.array(places), ids, settings, hidden, allowed)
+        found |= _split(made, places, jobs[0].model.info.source)
+    return [found[place] for place in range(len(jobs))]
 
 
-def _varied(job: Job, found: Slots) -> Slots:
-    """The job's list from its candidates."""
-    if job.reranking.changes_nothing:
-        return found
-    model, codes = job.model, [event.item for event in job.history.new]
-    history = np.concatenate([model.seen(job.history.user), np.array(codes, dtype=np.int64)])
-    return varied(model, found, history, job.reranking, job.settings.top_k)
+def _varied(job: Job, scores: np.ndarray, chances: np.ndarray) -> Slots:
+    """The job's list, without a draw, by scores (-inf = not shown) and probabilities, [V+1]."""
+    model, k = job.model, job.settings.top_k
+    codes, kept = candidates(scores, _DEPTH * k + _LEAST_DEPTH, job.reranking)
+    source = np.full(len(codes), model.info.source, dtype=object)
+    known = chances[codes].astype(np.float64)
+    pool = Slots(codes, kept, known, np.ones(len(codes)), source)
+    new = np.array([event.item for event in job.history.new], dtype=np.int64)
+    history = np.concatenate([model.seen(job.history.user), new])
+    return varied(model, pool, history, job.reranking, k)
 
 
 def _hidden(n: int, places: list[int], group: list[Job]) -> Hidden:

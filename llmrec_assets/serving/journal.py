@@ -26,7 +26,7 @@ _MOST_AT_ONCE = 256  # batches a sync
 
 
 class Busy(Exception):
-    """Nothing was kept; the client should come again. The message says why."""
+    """Not all was kept; the client should send the same again, whose ids count once."""
 
 
 class Conflict(Exception):
@@ -146,7 +146,7 @@ class Journal:
         """Wait until the records, and the lists that they name, are on disk.
 
         Raises:
-            Busy: nothing was kept.
+            Busy: not all was kept.
             Conflict: nothing was kept.
         """
         batch = _Batch(records, list(lists))
@@ -193,8 +193,8 @@ class Journal:
                 batch.done.set_exception(conflict)
         try:
             names = self._append([record for _, fresh in admitted for record in fresh])
-        except OSError as error:
-            logs.warn("feedback cannot be written", error=str(error))
+        except Exception as error:  # who waits is answered, and the thread goes on
+            logs.warn("feedback cannot be written", error=logs.place_of(error))
             for batch, _ in admitted:
                 batch.done.set_exception(Busy("the disk does not take feedback"))
             return

@@ -82,7 +82,7 @@ def wish(
         top_k=options.k,
         exclude_seen=_given(options.exclude_seen, model.snapshot.settings.exclude_seen),
     )
-    reranking = _reranking(model, options)
+    reranking, strict = _reranking(model, options), bool(options.exclude_seen)
     rules = [*categories, options.min_price, options.max_price, *sorted(hidden)]
     if not reranking.changes_nothing:
         rules.append(reranking)
@@ -93,8 +93,8 @@ def wish(
         settings,
         model.allowed(categories, options.min_price, options.max_price),
         np.array(sorted(hidden), dtype=np.int64),
-        bool(options.exclude_seen),
-        _list_id(model, user, user_id, events, settings, rules),
+        strict,
+        _list_id(model, user, user_id, events, settings, rules, strict),
         sum(item not in model.item_codes for item in named),
         reranking,
     )
@@ -150,15 +150,18 @@ def _list_id(
     events: Sequence[LiveEvent],
     settings: ListSettings,
     rules: Sequence[object],
+    strict: bool,
 ) -> str:
     """The published list's own id where nothing tells them apart, else a hash of all inputs."""
     info, whole = model.info, model.snapshot
     if user is not None and not events and settings == whole.settings:
         own = whole.hidden.of_user(user).tolist()
-        if list(rules) == [None, None, *sorted(own)]:
+        shortened = strict and "fallback" in model.published_list(user).sources
+        if list(rules) == [None, None, *sorted(own)] and not shortened:
             return model.list_ids[user]
-    new = [f"{event.item}\x1e{event.behavior}\x1e{event.time}" for event in events]
-    told = hashlib.sha256("\x1f".join([*new, *map(str, rules)]).encode()).hexdigest()
+    new = ["\x1e".join(map(str, event.content)) for event in events]
+    parts = [*new, *map(str, rules), str(strict)]
+    told = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
     who = user_id if user_id is not None else ""
     return published_id(who, info.model_version, info.package_id, settings, [told])
 
@@ -171,6 +174,8 @@ def replaced(wanted: Wish) -> Wish:
 
 def fallback(wanted: Wish) -> Slots:
     """The published list, by the same filters, filled up from the cold start's."""
+    if wanted.is_published:
+        return checked(wanted, wanted.model.published_list(wanted.user))
     k, first = wanted.settings.top_k, _kept(wanted, wanted.model.published_list(wanted.user))
     if not wanted.reranking.changes_nothing:
         more = _kept(wanted, wanted.model.cold, also_not=first.codes)

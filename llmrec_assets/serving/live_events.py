@@ -12,9 +12,10 @@ from typing import Any
 
 from llmrec_assets.core.behaviors import EXPOSURE, Behavior
 from llmrec_assets.serving.journal import Kind, Record
+from llmrec_assets.settings import setting
 
 MOST_OF_A_USER = 500
-DWELL_SECONDS = 5.0  # a shorter look is no liking; the pipeline's default
+DWELL_SECONDS = setting("DWELL_SECONDS", 5.0, minimum=0)  # a shorter look is no liking
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class LiveEvent:
     caused: bool
     kind: Kind  # which files tell it
     segment: str
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that a model reads of it."""
+        return self.item, self.behavior, self.time, self.rating, self.value, self.caused
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -63,7 +69,7 @@ class LiveEvents:
             self.count -= len(self._users.popitem(last=False)[1])
 
     def settle(self, is_held: Callable[[LiveEvent], bool]) -> None:
-        """Forget what a package that takes over holds."""
+        """Forget what a package that takes over holds, or what else is over."""
         for user, events in list(self._users.items()):
             kept = tuple(event for event in events if not is_held(event))
             self.count -= len(events) - len(kept)
@@ -111,7 +117,10 @@ def event_of(
 
 
 def _counts(behavior: str, value: Any, dictionary: Mapping[str, Behavior]) -> bool:  # noqa: ANN401
-    """Whether such a response becomes history, as far as one response alone can tell."""
+    """Whether such a response becomes history, as far as one response alone can tell.
+
+    Which ratings speak for an item, the pipeline sees by all of a behaviour; here any counts.
+    """
     known = dictionary.get(behavior, Behavior())
     if behavior == EXPOSURE or not (known.positive or known.hides):
         return False

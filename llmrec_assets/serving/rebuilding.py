@@ -19,7 +19,10 @@ LONGEST_WAIT = timedelta(days=7)
 def rebuild(
     folders: Mapping[Kind, Path], model: Model, remember: Callable[[list[Record]], None]
 ) -> list[LiveEvent]:
-    """What the closed segments tell and `model` does not hold yet; every id is remembered.
+    """What the closed segments tell and `model` does not hold yet.
+
+    The ids of the last days' segments are remembered, also of those that the model holds: a client
+    that repeats what is older is told that it is new, and the pipeline finds that it is not.
 
     Args:
         folders: of the landing zone.
@@ -29,15 +32,23 @@ def rebuild(
     found: list[LiveEvent] = []
     for kind in IDENTITY:  # lists tell no event
         for path in segments.published(folders[kind]):
-            if kind == "events" and path.name in model.segments:
-                continue
-            if kind == "feedback" and not segments.closed_within(path.name, LONGEST_WAIT):
+            recent = segments.closed_within(path.name, LONGEST_WAIT)
+            held = kind == "events" and path.name in model.segments
+            if not recent and (held or kind == "feedback"):
                 continue
             records = list(_records(kind, path))
-            remember(records)
-            events = live_events(records, {kind: path.name}, model)
-            found += [event for event in events if not model.holds(event)]
+            if recent:
+                remember(records)
+            events = live_events(records, {kind: path.name}, model) if not held else ()
+            found += [event for event in events if not is_over(event, model)]
     return found
+
+
+def is_over(event: LiveEvent, model: Model) -> bool:
+    """Whether the package holds the event, or it came as a response that became none for long."""
+    if event.kind == "feedback" and not segments.closed_within(event.segment, LONGEST_WAIT):
+        return True
+    return model.holds(event)
 
 
 def live_events(
@@ -53,9 +64,14 @@ def live_events(
     dictionary = model.info.dictionary
     said = names(dictionary)
     for record in records:
-        written = record.content["timestamp"]
-        time = times.parse(written, model.info.relative, earliest=-(1 << 62))
-        event = event_of(record, names_of[record.kind], time, dictionary, said)
+        file = names_of[record.kind]
+        try:
+            written = record.content["timestamp"]
+            time = times.parse(written, model.info.relative, earliest=-(1 << 62))
+            event = event_of(record, file, time, dictionary, said)
+        except (times.BadTime, KeyError, TypeError, ValueError) as error:
+            logs.warn("a line of a segment tells no event", file=file, error=type(error).__name__)
+            continue
         if event is not None:
             yield event
 

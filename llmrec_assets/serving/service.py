@@ -8,14 +8,16 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from llmrec_assets.core.copy_checks import CopyChecker
 from llmrec_assets.serving import lists, times
+from llmrec_assets.serving.copy_writer import CopyWriter, writer_from_environment
 from llmrec_assets.serving.engine import Engine
 from llmrec_assets.serving.journal import Journal, Kind, Record
 from llmrec_assets.serving.live_events import LiveEvent, LiveEvents
 from llmrec_assets.serving.measures import ServiceMeasures
 from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.options import ServeOptions
-from llmrec_assets.serving.rebuilding import live_events, rebuild
+from llmrec_assets.serving.rebuilding import is_over, live_events, rebuild
 from llmrec_assets.serving.schemas import Feedback, ListOptions, WhyRequest
 from llmrec_assets.serving.shown_lists import ShownLists
 from llmrec_assets.serving.takeover import Watcher
@@ -55,6 +57,7 @@ class Service:
             layout, options.canary_users, self._take_over, self._prepare, self._count_takeover
         )
         self._model: Model | None = None
+        self._writer: CopyWriter | None = None
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -85,15 +88,24 @@ class Service:
     def _count_takeover(self, outcome: str) -> None:
         self.measures.takeovers.labels(outcome).inc()
 
-    def _prepare(self, model: Model) -> list[LiveEvent]:
-        """For the first package the events since; beside requests. Later ones have them."""
+    def _prepare(self, model: Model) -> tuple[list[LiveEvent], CopyWriter | None]:
+        """What a package needs, beside requests: for the first one the events since, and copy."""
+        known = model.facts[1:]
+        titles, brands = ({f[name] for f in known if f[name]} for name in ("title", "brand"))
+        writer = writer_from_environment(lambda: CopyChecker(titles, brands))
         if self._model is not None:
-            return []
-        return rebuild(self.folders, model, self.journal.known.remember)
+            return [], writer
+        return rebuild(self.folders, model, self.journal.known.remember), writer
 
-    def _take_over(self, model: Model, events: list[LiveEvent]) -> None:
+    def _take_over(self, model: Model, prepared: tuple[list[LiveEvent], CopyWriter | None]) -> None:
+        events, writer = prepared
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = writer
+        gone = set() if self._model is None else self._model.users.keys() - model.users.keys()
         self._model = model
-        self.live.settle(model.holds)
+        # Who was in the package and is no more was erased.
+        self.live.settle(lambda event: event.user in gone or is_over(event, model))
         self.live.add(events)
         info = model.info
         seconds = times.micros_of(info.generated_at) / 1e6
@@ -138,13 +150,15 @@ class Service:
         events = (*self.live.of(asked.user_id), *lists.session_events(model, asked))
         user = model.users.get(asked.user_id) if asked.user_id is not None else None
         history = model.history(user, events)
-        return await asyncio.to_thread(why, model, history, asked.item_id, asked.language)
+        told = (asked.item_id, asked.language, self._writer)
+        return await asyncio.to_thread(why, model, history, *told)
 
     async def keep(self, feedback: Feedback) -> tuple[int, int]:
         """Keep feedback on disk, then let it count; how many records are new, and known.
 
         Raises:
-            NotReady, times.BadTime, Busy, Conflict: nothing was kept.
+            NotReady, times.BadTime, Conflict: nothing was kept.
+            Busy: not all was kept.
         """
         info = self.model.info
         earliest = self.options.earliest_micros

@@ -66,7 +66,9 @@ class Watcher:
         try:
             model, prepared = await _in_background(lambda: self._ready(found))
         except FileNotFoundError:
-            return  # a newer one took its place meanwhile: the next look finds it
+            if published.read_current(self.layout) == found:
+                self._refuse(mark, "a file is missing")
+            return  # else a newer one took its place meanwhile: the next look finds it
         except (Refused, BrokenPackage, ValidationError) as error:
             self._refuse(mark, str(error) if isinstance(error, Refused) else type(error).__name__)
             return
@@ -94,12 +96,19 @@ class Watcher:
         pause = (lambda: time.sleep(_PAUSE)) if self.current else (lambda: None)
         quick = quickened(whole.snapshot)
         for snapshot in (quick, whole.snapshot) if quick is not whole.snapshot else (quick,):
-            model = Model(replace(whole, snapshot=snapshot))
-            differing = differing_users(model, self.canary_users, pause=pause)
+            is_quick = snapshot is not whole.snapshot
+            try:
+                model = Model(replace(whole, snapshot=snapshot))
+                differing = differing_users(model, self.canary_users, pause=pause)
+            except RuntimeError as error:  # of PyTorch's, which promises nothing of that product
+                if not is_quick:
+                    raise
+                logs.warn("the quick scorer fails", package=package, error=logs.place_of(error))
+                continue
             if not differing:
                 return model, self.prepare(model)
             logs.warn("lists differ from the published ones", package=package, users=differing,
-                      quick=snapshot is not whole.snapshot)  # fmt: skip
+                      quick=is_quick)  # fmt: skip
         raise Refused("lists differ from the published ones")
 
 

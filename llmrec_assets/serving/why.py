@@ -8,11 +8,21 @@ from llmrec_assets.core.explanations import Explanation, explain
 from llmrec_assets.core.online import History, assemble
 from llmrec_assets.core.sentences import Language, Past, sentence
 from llmrec_assets.serving import times
+from llmrec_assets.serving.copy_writer import CopyWriter
 from llmrec_assets.serving.model import Model
 
 
-def why(model: Model, history: History, item_id: str, language: Language) -> dict[str, Any]:
-    """What speaks for an item of the catalogue; it scores the history many times."""
+def why(
+    model: Model,
+    history: History,
+    item_id: str,
+    language: Language,
+    writer: CopyWriter | None = None,
+) -> dict[str, Any]:
+    """What speaks for an item of the catalogue; it scores the history many times.
+
+    The line about it is by the template where there is no `writer`.
+    """
     snapshot, code = model.snapshot, model.item_codes[item_id]
     sequences = assemble(snapshot, [history])
     found = explain(snapshot.scorer, sequences, 0, code, snapshot.item_vectors)
@@ -28,12 +38,13 @@ def why(model: Model, history: History, item_id: str, language: Language) -> dic
         for driver in found.drivers
     ]
     past = _past(model, found, language)
+    facts = _facts(model, code, past, language)
     return {
         "drivers": drivers,
         "parts": found.parts,
         "nearest": nearest,
         "sentence": sentence(language, past, found.parts, [str(n["title"]) for n in nearest]),
-        "copy": template_line(_facts(model, code, past, language)),
+        "copy": template_line(facts) if writer is None else writer.line(facts).text,
     }
 
 

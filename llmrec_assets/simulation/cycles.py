@@ -1,12 +1,14 @@
 """Cycles of one simulation: the published lists are measured and answered, and the loop works.
 
-A cycle that was cut short is taken up where it was: its answers are written before its record, and
-files that land twice are known by their content.
+A cycle that was cut short is taken up where it was: its lists are kept beside its record until
+users have answered them, and files that land twice are known by their content.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -39,15 +41,36 @@ def play(plan: Plan, store: Layout, instance: dg.DagsterInstance, report: Report
     if not records:
         _land(store, "items", "items.csv", shop.items)
         _land(store, "events", "log.csv", shop.log())
+    else:
+        _answer(shop, store, plan, records)
     while (cycle := len(records)) < plan.cycles:
         started = time.process_time()
         works = settle(instance, landing)
         record = measured(cycle, shop, store, instance, records)
-        record |= {"works": works, "cpu_seconds": round(time.process_time() - started, 1)}
-        respond(cycle, shop, store, plan, record["exposure"])
-        records.append(record)
-        replace_text(records_of(store), "".join(f"{json.dumps(row)}\n" for row in records))
-        report(f"{plan.name} {told(record)}")
+        spent = round(time.process_time() - started, 1)
+        shutil.copyfile(store.recommendations, lists_of(store))
+        records.append(record | {"works": works, "cpu_seconds": spent, "answered": False})
+        _keep(store, records)
+        _answer(shop, store, plan, records)
+        report(f"{plan.name} {told(records[-1])}")
+
+
+def lists_of(store: Layout) -> Path:
+    """The lists of the newest record."""
+    return store.root / "cycle.parquet"
+
+
+def _keep(store: Layout, records: list[dict[str, Any]]) -> None:
+    replace_text(records_of(store), "".join(f"{json.dumps(row)}\n" for row in records))
+
+
+def _answer(shop: DriftingShop, store: Layout, plan: Plan, records: list[dict[str, Any]]) -> None:
+    """Let users answer the newest record's lists, unless they have."""
+    newest = records[-1]
+    if not newest.get("answered", True):
+        respond(newest["cycle"], shop, store, plan, newest["exposure"])
+        newest["answered"] = True
+        _keep(store, records)
 
 
 def measured(
@@ -83,9 +106,9 @@ def measured(
 def respond(
     cycle: int, shop: DriftingShop, store: Layout, plan: Plan, exposure: dict[str, float]
 ) -> None:
-    """Let users answer the published lists and visit without them; perhaps a farm joins in."""
+    """Let users answer the kept lists and visit without them; perhaps a farm joins in."""
     week = shop.week(cycle)
-    lists = pd.read_parquet(store.recommendations)
+    lists = pd.read_parquet(lists_of(store))
     lists = lists[shop.places(lists["user_id"], [])[0] >= 0]
     at = shop.begins(week) + SHOWN_AFTER
     bias = shop.parameters.position_bias

@@ -19,8 +19,10 @@ ERASURES = Table(
         Column("rows", "bigint", "Rows of all tables that were forgotten."),
         Column("files", "bigint", "Landing files that had rows of the user."),
         Column("model_versions", "varchar[]", "Versions whose training had seen the user."),
+        Column("texts_left", "varchar[]", "Hashes of texts whose vectors are still to be wiped;"
+               " null once that is done."),
     ),
-)
+)  # fmt: skip
 
 # Kind of landing files → where their hashes stand, the ledger first.
 _HASHES = {
@@ -157,21 +159,42 @@ def _is_there(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
 
 
 def record_erasure(
-    connection: duckdb.DuckDBPyConnection, rows: int, files: int, versions: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    rows: int,
+    files: int,
+    versions: list[str],
+    texts: set[str],
 ) -> None:
-    """Note that somebody was erased, and not who."""
+    """Note that somebody was erased, not who, and whose texts' vectors are still to be wiped."""
     ERASURES.create(connection)
     connection.execute(
-        f"insert into {ERASURES.full_name} values (now()::timestamp, ?, ?, ?)",
-        [rows, files, versions],
+        f"insert into {ERASURES.full_name} by name select now()::timestamp as erased_at,"
+        " ?::bigint as rows, ?::bigint as files, ?::varchar[] as model_versions,"
+        " ?::varchar[] as texts_left",
+        [rows, files, versions, sorted(texts)],
     )
+
+
+def texts_left(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Keys of texts of erased users whose vectors are still to be wiped."""
+    ERASURES.create(connection)
+    rows = connection.execute(
+        f"select distinct unnest(texts_left) from {ERASURES.full_name} order by all"
+    ).fetchall()
+    return [key for (key,) in rows]
+
+
+def finish_erasures(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note that no vector is left to be wiped."""
+    connection.execute(f"update {ERASURES.full_name} set texts_left = null")
 
 
 def mentions(connection: duckdb.DuckDBPyConnection, user: str, telling: bool) -> dict[str, int]:
     """Column → rows that name the user; beside user_id also other texts where the id is telling."""
     columns = connection.execute(
         """select database_name, schema_name, table_name, column_name
-        from duckdb_columns() where not internal and data_type in ('VARCHAR', 'VARCHAR[]', 'JSON')
+        from duckdb_columns() where not internal
+            and (column_name = 'user_id' or data_type in ('VARCHAR', 'VARCHAR[]', 'JSON'))
         order by all"""
     ).fetchall()
     found = {}

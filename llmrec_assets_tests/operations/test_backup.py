@@ -2,8 +2,11 @@
 
 import io
 import sqlite3
+import subprocess
+import sys
 import tarfile
 
+import duckdb
 import pytest
 
 from llmrec_assets.layout import Layout
@@ -12,7 +15,7 @@ from llmrec_assets.operations.backup import BadArchive, backup, restore
 
 @pytest.fixture
 def archive(root, tmp_path):
-    (root.root / "llmrec.duckdb").write_bytes(b"a warehouse")
+    duckdb.connect(str(root.warehouse)).close()
     (root.landing_events / "events.csv").write_text("user_id\n")
     with sqlite3.connect(root.mlflow_database) as connection:
         connection.execute("create table runs as select 1 as n")
@@ -56,3 +59,23 @@ def test_no_name_leads_outside(archive, tmp_path):
     with pytest.raises(BadArchive, match="cannot be restored"):
         restore(Layout(tmp_path / "copy"), archive)
     assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_backup_is_not_kept_in_what_it_backs_up(root, archive):
+    with pytest.raises(BadArchive, match="lies in the store"):
+        backup(root, root.root / "backup.tar.gz")
+    assert not (root.root / "backup.tar.gz").exists()
+
+
+def test_what_a_killed_process_committed_is_in_the_backup(root, tmp_path):
+    code = (
+        "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]);"
+        "c.execute('create table kept as select 7 as n'); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(root.warehouse)], check=False)
+    assert root.warehouse.with_name(f"{root.warehouse.name}.wal").exists()
+    backup(root, tmp_path / "b.tar.gz")
+    copy = Layout(tmp_path / "copy")
+    restore(copy, tmp_path / "b.tar.gz")
+    with duckdb.connect(str(copy.warehouse)) as connection:
+        assert connection.execute("select n from kept").fetchall() == [(7,)]

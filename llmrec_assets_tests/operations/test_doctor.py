@@ -67,3 +67,9 @@ def test_a_file_that_is_being_written_is_found(store):
         file.write("user_id")
         file.flush()
         assert ill(store)["landing/events"].says == "not read: half.csv"
+
+
+@pytest.mark.parametrize("broken", ["packages/p1/package.json", "current.json"])
+def test_what_cannot_be_parsed_is_a_finding(store, broken):
+    (store.serving / broken).write_text("[]")
+    assert list(ill(store)) == ["published package"]

@@ -8,11 +8,16 @@ import subprocess
 import sys
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from llmrec_assets.operations import erasure
 from llmrec_assets.operations.landing_rows import blank_rows
 from llmrec_assets.operations.search import find_user
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.serving.segments import Segment
+from llmrec_assets.sql.landing_lines import MAX_LINE
 
 GONE = "erase me+用户"
 STAYS = "somebody else"
@@ -101,6 +106,7 @@ def test_an_erased_user_is_nowhere_and_all_others_stay(store):
     erased = warehouse.read("from s1_raw_events.erasures")
     assert len(erased) == 1
     assert len(erased["model_versions"][0]) == 1
+    assert erased["texts_left"].isna().all()
 
     # The files as they are now are known: nothing comes in again.
     llmrec(store, "run")
@@ -145,3 +151,34 @@ def test_elements_of_an_array_become_null(tmp_path):
     path.write_text('[{"user_id": "a"},\n {"user_id": "b"}]')
     blank_rows(path, target, {1}, [1, 2])
     assert json.loads(target.read_text()) == [None, {"user_id": "b"}]
+
+
+def test_a_row_behind_one_that_is_too_long_stays(tmp_path):
+    path, target = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    lines = [json.dumps({"user_id": "a", "text": "x" * (MAX_LINE + 10)}), '{"user_id": "b"}']
+    path.write_text("\n".join([*lines, '{"user_id": "c"}', ""]))
+    blank_rows(path, target, {3}, [1, 2, 3])
+    assert target.read_text() == "\n".join([*lines, "", ""])
+
+
+def test_columns_of_parquet_that_must_not_be_null_may_be(tmp_path):
+    path, target = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    schema = pa.schema([pa.field("user_id", pa.string(), nullable=False)])
+    pq.write_table(pa.table({"user_id": ["a", "b"]}, schema=schema), path)
+    blank_rows(path, target, {1}, [1, 2])
+    assert pq.read_table(target)["user_id"].to_pylist() == [None, "b"]
+
+
+def test_numbers_as_ids_and_compressed_files_are_searched(root):
+    pd.DataFrame({"user_id": [1234567]}).to_parquet(root.root / "numbers.parquet")
+    (root.landing_events / "a.csv.gz").write_bytes(gzip.compress(b"user_id\n1234567\n"))
+    found = find_user(root, "1234567")
+    assert found == {"landing/events/a.csv.gz": 1, "numbers.parquet: main.file.user_id": 1}
+
+
+def test_a_running_service_stands_in_the_way(root):
+    segment = Segment(root.landing_feedback)
+    segment.append(b'{"user_id": "somebody"}\n')
+    with pytest.raises(erasure.ServiceRuns, match="stop it, erase the user, start it again"):
+        erasure.forget(root, "somebody")
+    segment.close()

@@ -164,10 +164,10 @@ def test_the_oldest_lines_go_first_and_threads_may_share(writer):
 
 
 def test_without_an_address_there_is_no_writer(server, monkeypatch):
-    assert writer_from_environment(CHECKER) is None
+    assert writer_from_environment(lambda: CHECKER) is None
     monkeypatch.setenv("LLMREC_COPY_URL", server[1])
     monkeypatch.setenv("LLMREC_COPY_MODEL", "small")
-    lines = writer_from_environment(CHECKER)
+    lines = writer_from_environment(lambda: CHECKER)
     assert lines is not None and lines.line(KETTLE).text == GOOD
     assert server[0].requests[0]["model"] == "small"
     lines.close()

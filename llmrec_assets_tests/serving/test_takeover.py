@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import threading
+from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -129,3 +130,26 @@ def test_a_service_without_a_package_waits_for_one(store, serving_root, start):
     process.wait_until_ready()
     assert client.get("/health/ready").status == 200
     assert client.recommend("u0001").status == 200
+
+
+def test_an_odd_line_of_a_segment_is_passed_over(store, serving_root, start):
+    serving_root.landing_feedback.mkdir(exist_ok=True)
+    odd = [
+        {"feedback_id": "f1", "user_id": "u0001", "item_id": "i01", "response": "like"},
+        {"feedback_id": "f2", "item_id": "i01", "response": "like", "timestamp": "soon"},
+        {"feedback_id": "f3", "user_id": "u0001", "item_id": "i02", "response": "like",
+         "timestamp": "2026-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    path = serving_root.landing_feedback / f"serve-{stamp}-0a1b2c3d.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in odd))
+    process = start()
+    assert live_history(process.client(), "u0001") == [("i02", "like")]
+
+
+def test_a_package_without_one_of_its_files_is_refused(store, serving_root, start):
+    folder = serving_root.packages / store.ids[0]
+    (folder / "scorer.json").unlink()
+    process = start(ready=False)
+    process.wait_for_log("package refused")
+    assert "a file is missing" in process.client().get("/health/ready").json["reason"]

@@ -70,22 +70,23 @@ export function step(item, behavior, value) {
 
 /** A list is shown: a second later that is told, once for each list. */
 export function seeList(list) {
+  const user = state.user;
   clearTimeout(looking);
-  looking = setTimeout(() => tellSeen(list), SEEN_MS);
+  looking = setTimeout(() => tellSeen(list, user), SEEN_MS);
 }
 
-async function tellSeen(list) {
-  if (!isRecorded() || shown.has(list.list_id) || !list.items.length) return;
+async function tellSeen(list, user) {
+  if (user !== state.user || !isRecorded() || shown.has(list.list_id) || !list.items.length) return;
   shown.add(list.list_id);
   const responses = list.items.map((item) => ({
-    feedback_id: newId(), user_id: state.user, item_id: item.item_id, timestamp: now(),
+    feedback_id: newId(), user_id: user, item_id: item.item_id, timestamp: now(),
     response: "impression", list_id: list.list_id, rank: item.rank,
   }));
   try {
     await post("/v1/feedback", { events: [], responses });
   } catch (problem) {
     shown.delete(list.list_id);
-    showProblem("impressions", problem, () => tellSeen(list));
+    showProblem("impressions", problem, () => tellSeen(list, user));
     return;
   }
   hideProblem("impressions");

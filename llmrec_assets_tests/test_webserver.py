@@ -47,6 +47,7 @@ GRAPH = {
     "recommendations": ("s6_recommendations", {"champion_model", "fused_features"}),
     "feedback": ("s7_feedback", {"feedback_log", "recommendations"}),
     "text_ablation": ("studies", {"fused_features", "item_encoder"}),
+    "loop_utility": ("studies", set()),
     "drift": ("monitoring", {"raw_events", "text_features", "champion_model", "feedback"}),
 }
 EXTERNAL = {
@@ -109,7 +110,7 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
     works = {"refresh_lists", "warm_start", "retrain", "retrain_with_encoder"}
     launched = works | {"ingest", "collect_feedback", "full_loop"}
-    launched |= {"rollback", "approve", "study_texts"}
+    launched |= {"rollback", "approve", "study_texts", "simulate_cycles"}
     assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
     assert {

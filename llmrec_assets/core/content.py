@@ -16,6 +16,7 @@ from llmrec_assets.core.sequences import (
 )
 
 FLOOR = 1e-2  # similarity of texts that share nothing, so that its logarithm exists
+COMPONENTS = 256  # of an embedding that are compared; the rest tells little and takes time
 
 
 class WordSimilarity:
@@ -57,14 +58,19 @@ class WordSimilarity:
 
 
 class TextSimilarity:
-    """Cosine of an item's text embedding to the history's, both without the common direction."""
+    """Cosine of an item's text embedding to the history's, both without the common direction.
+
+    Only the `COMPONENTS` principal components of the training period's items are compared.
+    """
 
     def __init__(
         self, catalogue: Catalogue, trained: np.ndarray, recent: int = 10, decay: float = 0.6
     ) -> None:
         """`trained` (bool [V+1]): the items that occurred in training."""
         self.recent, self.decay = recent, decay
-        self.vectors = torch.from_numpy(item_directions(catalogue, trained))
+        vectors = item_directions(catalogue, trained)
+        self.basis = principal_components(vectors[trained])
+        self.vectors = torch.from_numpy(_unit(vectors @ self.basis))
 
     def logits(self, sequences: Sequences, ends: np.ndarray, users: np.ndarray) -> torch.Tensor:
         """[B, V+1] logarithms of similarity to the history; opposites count as sharing nothing."""
@@ -90,7 +96,7 @@ class HistorySimilarity:
         items: TextSimilarity,
     ) -> None:
         """`embeddings` [T, D] as in the catalogue; `items` has been fitted before `train_end`."""
-        self.embeddings, self.vectors = embeddings, items.vectors
+        self.embeddings, self.vectors, self.basis = embeddings, items.vectors, items.basis
         rows = newest_told(sequences, train_end)
         self.mean = np.zeros(embeddings.shape[1], dtype=np.float32)
         if len(rows):
@@ -101,7 +107,7 @@ class HistorySimilarity:
         rows = told_rows(sequences, ends, users)
         history = np.zeros((len(rows), len(self.mean)), dtype=np.float32)
         history[rows >= 0] = self.embeddings[rows[rows >= 0]] - self.mean
-        cosine = torch.from_numpy(_unit(history)) @ self.vectors.T
+        cosine = torch.from_numpy(_unit(history @ self.basis)) @ self.vectors.T
         return without_padding(cosine.clamp_min_(0).add_(FLOOR).log_())
 
 
@@ -118,6 +124,19 @@ def item_directions(catalogue: Catalogue, trained: np.ndarray) -> np.ndarray:
     if known.any():
         vectors[rows >= 0] -= vectors[known].mean(0)
     return _unit(vectors)
+
+
+def principal_components(vectors: np.ndarray) -> np.ndarray:
+    """The directions in which centred vectors [n, D] differ most, strongest first.
+
+    Returns:
+        float32 [D, min(D, COMPONENTS)]; all D, as they are, where fewer than D vectors tell.
+    """
+    n, width = vectors.shape
+    if width <= COMPONENTS or n < width:
+        return np.eye(width, dtype=np.float32)
+    _, directions = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
+    return np.ascontiguousarray(directions[:, : -COMPONENTS - 1 : -1], dtype=np.float32)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

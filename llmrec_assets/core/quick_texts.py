@@ -79,7 +79,7 @@ class QuickRecommender(Recommender):
         likeliest = prior_BV.topk(depth, 1, sorted=False).indices + 1
         for row, (user, end) in enumerate(zip(users.tolist(), ends.tolist(), strict=True)):
             seen = sequences.items[sequences.offsets[user] : end].astype(np.int64)
-            codes = torch.cat([likeliest[row], torch.from_numpy(seen)]).unique()
+            codes = torch.cat([likeliest[row], torch.from_numpy(seen)])  # twice is no harm below
             change = self.texts.exact_logits(history_BD[row], codes) - rough_BV[row, codes]
             scored[_TEXTS][row, codes - 1] += change
             prior_BV[row, codes - 1] += power * change

@@ -40,9 +40,10 @@ class List(BaseModel):
     list_id: str
     model_version: str
     package: str
-    source: Literal["live", "published"] = Field(
-        description="live: ranked now, newest events included; published: the time budget was"
-        " missed, and the published list stands in."
+    source: Literal["live", "published", "fallback"] = Field(
+        description="live: ranked now, newest events included; published: as the pipeline made it,"
+        " as nothing has happened since; fallback: the time budget was missed, and the published"
+        " list stands in."
     )
     budget_ms: float
     took_ms: float

@@ -40,6 +40,7 @@ class Wish:
     list_id: str
     ignored: int  # named items that no catalogue has
     reranking: Reranking  # how the list differs from the model's order
+    unchanged: bool  # ranking would give what the pipeline published, or its beginning
 
     @property
     def seen(self) -> np.ndarray:
@@ -86,6 +87,11 @@ def wish(
     rules = [*categories, options.min_price, options.max_price, *sorted(hidden)]
     if not reranking.changes_nothing:
         rules.append(reranking)
+    unchanged = _is_unchanged(model, user, events, settings, rules, strict)
+    if user is not None and unchanged and settings == model.snapshot.settings:
+        made_id = model.list_ids[user]
+    else:
+        made_id = _list_id(model, user_id, events, settings, rules, strict)
     return Wish(
         model,
         user,
@@ -94,9 +100,10 @@ def wish(
         model.allowed(categories, options.min_price, options.max_price),
         np.array(sorted(hidden), dtype=np.int64),
         strict,
-        _list_id(model, user, user_id, events, settings, rules, strict),
+        made_id,
         sum(item not in model.item_codes for item in named),
         reranking,
+        unchanged,
     )
 
 
@@ -143,26 +150,41 @@ def _event(
     return LiveEvent("", item, behavior, time, rating, value, False, _SESSION, "")
 
 
-def _list_id(
+def _is_unchanged(
     model: Model,
     user: int | None,
+    events: Sequence[LiveEvent],
+    settings: ListSettings,
+    rules: Sequence[object],
+    strict: bool,
+) -> bool:
+    """Whether nothing tells the list from the published one, but that it may be shorter."""
+    if user is None or events:
+        return False
+    whole = model.snapshot
+    if list(rules) != [None, None, *sorted(whole.hidden.of_user(user).tolist())]:
+        return False
+    if strict and "fallback" in model.published_list(user).sources:
+        return False
+    # Slots drawn at random are a list's last ones, so a shorter list has others.
+    shorter = settings.top_k < whole.settings.top_k and not settings.exploration
+    longest = replace(settings, top_k=whole.settings.top_k) if shorter else settings
+    return longest == whole.settings
+
+
+def _list_id(
+    model: Model,
     user_id: str | None,
     events: Sequence[LiveEvent],
     settings: ListSettings,
     rules: Sequence[object],
     strict: bool,
 ) -> str:
-    """The published list's own id where nothing tells them apart, else a hash of all inputs."""
-    info, whole = model.info, model.snapshot
-    if user is not None and not events and settings == whole.settings:
-        own = whole.hidden.of_user(user).tolist()
-        shortened = strict and "fallback" in model.published_list(user).sources
-        if list(rules) == [None, None, *sorted(own)] and not shortened:
-            return model.list_ids[user]
+    """A hash of all that a list is made of."""
     new = ["\x1e".join(map(str, event.content)) for event in events]
     parts = [*new, *map(str, rules), str(strict)]
     told = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
-    who = user_id if user_id is not None else ""
+    who, info = user_id if user_id is not None else "", model.info
     return published_id(who, info.model_version, info.package_id, settings, [told])
 
 
@@ -174,8 +196,9 @@ def replaced(wanted: Wish) -> Wish:
 
 def fallback(wanted: Wish) -> Slots:
     """The published list, by the same filters, filled up from the cold start's."""
-    if wanted.is_published:
-        return checked(wanted, wanted.model.published_list(wanted.user))
+    if wanted.unchanged:
+        whole = checked(wanted, wanted.model.published_list(wanted.user))
+        return whole.where(slice(wanted.settings.top_k))
     k, first = wanted.settings.top_k, _kept(wanted, wanted.model.published_list(wanted.user))
     if not wanted.reranking.changes_nothing:
         more = _kept(wanted, wanted.model.cold, also_not=first.codes)

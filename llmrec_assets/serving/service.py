@@ -6,7 +6,7 @@ and the events that it lacks are one pair, exchanged in one step.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from llmrec_assets.core.copy_checks import CopyChecker
 from llmrec_assets.serving import lists, times
@@ -34,7 +34,7 @@ class Made:
 
     wanted: lists.Wish
     slots: Slots
-    source: str  # live or published
+    source: Literal["live", "published", "fallback"]
 
 
 class Service:
@@ -112,7 +112,10 @@ class Service:
         self.measures.serves(info.package_id, info.model_version, seconds)
 
     async def make_list(self, user_id: str | None, options: ListOptions) -> Made:
-        """A user's list, or nobody's: ranked now, or the published one where that takes too long.
+        """A user's list, or nobody's.
+
+        What the pipeline published where nothing has happened since; else it is ranked now, or the
+        published one stands in where that takes too long.
 
         Raises:
             NotReady: there is no package.
@@ -120,6 +123,8 @@ class Service:
         """
         wanted = lists.wish(self.model, user_id, self.live.of(user_id), options)
         model = wanted.model
+        if wanted.unchanged:  # ranking it again would give the same: the takeover has seen to it
+            return self._made(Made(wanted, lists.fallback(wanted), "published"), user_id)
         slots = await self.engine.rank(
             model,
             model.history(wanted.user, wanted.events),
@@ -129,13 +134,19 @@ class Service:
             wanted.list_id,
             wanted.reranking,
         )
-        source = "published" if slots is None else "live"
-        made = lists.fallback(wanted) if slots is None else lists.checked(wanted, slots)
+        if slots is None:
+            made = Made(lists.replaced(wanted), lists.fallback(wanted), "fallback")
+        else:
+            made = Made(wanted, lists.checked(wanted, slots), "live")
+        return self._made(made, user_id)
+
+    def _made(self, made: Made, user_id: str | None) -> Made:
+        """Remember a list that the pipeline does not know, and count it."""
+        wanted = made.wanted
         if not wanted.is_published:
-            wanted = lists.replaced(wanted) if slots is None else wanted
-            self.shown.add(model, wanted.list_id, user_id, made)
-        self.measures.lists.labels(source).inc()
-        return Made(wanted, made, source)
+            self.shown.add(wanted.model, wanted.list_id, user_id, made.slots)
+        self.measures.lists.labels(made.source).inc()
+        return made
 
     async def why(self, asked: WhyRequest) -> dict[str, Any] | None:
         """Why an item is recommended; None for one that the catalogue does not have.

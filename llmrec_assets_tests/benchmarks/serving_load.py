@@ -1,21 +1,27 @@
 """How fast the online service answers, at 50,000 items by default.
 
-    python -m llmrec_assets_tests.benchmarks.serving_load [--items N] [--users U] [--slope]
+    python -m llmrec_assets_tests.benchmarks.serving_load [--items N] [--users U]
+        [--rate R ...] [--new SHARE ...] [--slope]
 
 Makes a package, starts `llmrec serve` on it as its own process, and from this process asks it for
 lists of random users: at a fixed rate (Poisson arrivals, whose times do not wait for answers, and
-latency counted from the intended time of sending), then as fast as 32 connections go. The service
-has one thread that ranks and one that talks; this process has one. The canary is off, as only some
-of the users have a published list of their own.
+latency counted from the intended time of sending), then as fast as 32 connections go. A SHARE of
+the requests brings an event that the package does not have, so the model ranks; the others get what
+was published. The service has one thread that ranks and one that talks; this process has one. The
+canary is off, as only some of the users have a published list of their own.
 """
 
 import argparse
 import asyncio
+import itertools
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +33,7 @@ from llmrec_assets_tests.benchmarks import serving_package
 from llmrec_assets_tests.serving.process import Process
 
 CONNECTIONS = 32
+K = 20  # items a list
 
 
 @dataclass
@@ -35,7 +42,7 @@ class Load:
 
     latencies: list[float] = field(default_factory=list)  # seconds
     failed: int = 0
-    published: int = 0  # lists that stood in
+    sources: Counter[str] = field(default_factory=Counter)  # how lists came to be
 
     def row(self, seconds: float, busy: float) -> str:
         """One line of the report; `busy` are the service's CPU-seconds."""
@@ -43,7 +50,7 @@ class Load:
         p50, p99, most = np.percentile(np.array(self.latencies) * 1e3, [50, 99, 100])
         return (
             f"{n / seconds:8.1f} requests/s  p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  max {most:7.2f}"
-            f" ms  CPU {busy / n * 1e3:6.2f} ms/request  published {self.published}"
+            f" ms  CPU {busy / n * 1e3:6.2f} ms/request  {dict(self.sources)}"
             f"  failed {self.failed}"
         )
 
@@ -54,21 +61,21 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def get(self, path: str) -> tuple[int, bytes]:
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Status and body."""
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self.writer.write(request)
         head = await self.reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         return int(head[9:12]), await self.reader.readexactly(length)
 
 
-async def ask(free: "asyncio.Queue[Connection]", path: str, due: float, load: Load) -> None:
+async def ask(free: "asyncio.Queue[Connection]", request: bytes, due: float, load: Load) -> None:
     """Ask once and note the time since `due`."""
     connection = await free.get()
-    status, body = await connection.get(path)
+    status, body = await connection.ask(request)
     load.latencies.append(time.perf_counter() - due)
     load.failed += status != 200
-    load.published += b'"source":"published","budget' in body
+    load.sources[body.partition(b'"source":"')[2].partition(b'"')[0].decode()] += 1
     free.put_nowait(connection)
 
 
@@ -80,66 +87,84 @@ async def connected(port: int) -> "asyncio.Queue[Connection]":
     return free
 
 
-def paths(n_users: int, rng: np.random.Generator) -> list[str]:
-    """Requests of random users."""
-    users = rng.integers(0, n_users, 100_000)
-    return [f"/v1/users/user{user:07}/recommendations?k=20" for user in users.tolist()]
+def requests(n_users: int, n_items: int, new: float, rng: np.random.Generator) -> list[bytes]:
+    """Of random users; a share `new` tells of an event that the package does not have."""
+    n = 20_000
+    users, items = rng.integers(0, n_users, n).tolist(), rng.integers(0, n_items, n).tolist()
+    made = []
+    for user, item, told in zip(users, items, (rng.random(n) < new).tolist(), strict=True):
+        name = f"user{user:07}"
+        if not told:
+            head, body = f"GET /v1/users/{name}/recommendations?k={K}", b""
+        else:
+            session = [{"item_id": f"item{item:07}", "behavior": "view"}]
+            body = json.dumps({"user_id": name, "k": K, "session": session}).encode()
+            head = "POST /v1/recommendations"
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+        made.append(f"{head} HTTP/1.1\r\nHost: localhost\r\n{kind}\r\n".encode() + body)
+    return made
 
 
-async def at_rate(port: int, asked: list[str], rate: float, seconds: float) -> Load:
+async def at_rate(port: int, asked: list[bytes], rate: float, seconds: float) -> Load:
     """Poisson arrivals."""
     free, load, tasks = await connected(port), Load(), []
     rng = np.random.default_rng(1)
     due = time.perf_counter()
-    for path in asked[: int(rate * seconds)]:
+    for request in asked[: int(rate * seconds)]:
         due += rng.exponential(1 / rate)
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.create_task(ask(free, path, due, load)))
+        tasks.append(asyncio.create_task(ask(free, request, due, load)))
     await asyncio.gather(*tasks)
     return load
 
 
-async def saturated(port: int, asked: list[str], seconds: float) -> Load:
+async def saturated(port: int, asked: list[bytes], seconds: float) -> Load:
     """Every connection asks again as soon as it was answered."""
     free, load = await connected(port), Load()
-    end, paths = time.perf_counter() + seconds, iter(asked)
+    end, waiting = time.perf_counter() + seconds, itertools.cycle(asked)
 
     async def again() -> None:
         while time.perf_counter() < end:
-            await ask(free, next(paths), time.perf_counter(), load)
+            await ask(free, next(waiting), time.perf_counter(), load)
 
     await asyncio.gather(*(again() for _ in range(CONNECTIONS)))
     return load
 
 
-def measure(layout: Layout, n_users: int, rates: list[float], seconds: float, budget: str) -> float:
+def measure(layout: Layout, asked: argparse.Namespace, n_items: int, rates: list[float]) -> float:
     """Report one package; the service's resident megabytes after it."""
     service = Process(
         layout,
         LLMREC_SERVE_CANARY_USERS="0",
         LLMREC_SERVE_RATE="1000000",
-        LLMREC_SERVE_BUDGET_MS=budget,
+        LLMREC_SERVE_BUDGET_MS=asked.budget_ms,
         OMP_NUM_THREADS="1",
     )
     try:
         service.wait_until_ready()
-        process = psutil.Process(service.process.pid)
-        asked = paths(n_users, np.random.default_rng(0))
-        asyncio.run(saturated(service.port, asked, 3.0))  # warm
-        for rate in rates:
-            _report(process, lambda r=rate: at_rate(service.port, asked, r, seconds), f"{rate:g}/s")
-        _report(process, lambda: saturated(service.port, asked, seconds), "saturated")
+        process, port = psutil.Process(service.process.pid), service.port
+        for share in asked.new:
+            wanted = requests(asked.users, n_items, share, np.random.default_rng(0))
+            asyncio.run(saturated(port, wanted, 3.0))  # warm
+            for rate in rates:
+                _report(process, at_rate(port, wanted, rate, asked.seconds), f"{rate:g}/s", share)
+            _report(process, saturated(port, wanted, asked.seconds), "saturated", share)
         return process.memory_info().rss / 1e6
     finally:
         service.kill()
 
 
-def _report(process: psutil.Process, run, name: str) -> None:
+def _report(
+    process: psutil.Process, run: Coroutine[None, None, Load], name: str, new: float
+) -> None:
     before, started = process.cpu_times(), time.perf_counter()
-    load = asyncio.run(run())
+    load = asyncio.run(run)
     spent, after = time.perf_counter() - started, process.cpu_times()
     busy = after.user + after.system - before.user - before.system
-    print(f"{name:>10} {load.row(spent, busy)}  load average {os.getloadavg()[0]:.1f}", flush=True)
+    print(
+        f"{new:4.0%} new {name:>10} {load.row(spent, busy)}  load average {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 def package(folder: Path, n_items: int, n_users: int) -> Layout:
@@ -161,6 +186,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--rate", type=float, nargs="+", default=[100.0])
+    parser.add_argument("--new", type=float, nargs="+", default=[0.0, 0.2, 1.0], metavar="SHARE")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--budget-ms", default="50")
     parser.add_argument("--slope", action="store_true", help="Memory at twice the items too.")
@@ -174,7 +200,7 @@ def main() -> None:
             layout = package(folder, n_items, asked.users)
             print(f"{n_items} items, {asked.users} users, {serving_package.EVENTS} events each")
             rates = asked.rate if n_items == asked.items else []
-            memory.append(measure(layout, asked.users, rates, asked.seconds, asked.budget_ms))
+            memory.append(measure(layout, asked, n_items, rates))
             print(f"{'memory':>10} {memory[-1]:8.0f} MB resident")
         if asked.slope:
             slope = (memory[1] - memory[0]) / asked.items * 1e6

@@ -171,7 +171,8 @@ def test_a_list_that_stands_in_has_an_id_of_its_own(start, serving_root):
     late = start(LLMREC_SERVE_BUDGET_MS="0").client()
     whole = late.recommend("u0005", k=20).json
     made = late.recommend("u0005", **asked).json
-    assert (ranked["source"], made["source"]) == ("live", "published")
+    sources = (ranked["source"], made["source"], whole["source"])
+    assert sources == ("live", "fallback", "published")
     assert made["list_id"] != ranked["list_id"]
     lists = pd.read_parquet(next(serving_root.packages.glob("*/lists.parquet")))
     assert whole["list_id"] in set(lists.loc[lists["user_id"] == "u0005", "list_id"])

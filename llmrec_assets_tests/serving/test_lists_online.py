@@ -24,13 +24,24 @@ def test_lists_of_a_thousand_random_users_are_the_published_ones(store, client):
     kept = dict(list(package.lists.groupby("user_id")))
     drawn = np.random.default_rng(1).permutation(USERS)[:1_000]
     for user in (package.user_ids[place] for place in drawn):
-        answer = client.recommend(user, k=20).json
-        rows = kept[user]
-        assert answer["source"] == "live"
-        assert answer["list_id"] == rows["list_id"].iloc[0]
+        answer, rows = client.recommend(user, k=20).json, kept[user]
+        assert (answer["source"], answer["list_id"]) == ("published", rows["list_id"].iloc[0])
         assert [row["item_id"] for row in answer["items"]] == rows["item_id"].tolist()
-        scores = [row["score"] for row in answer["items"]]
-        assert np.allclose(scores, rows["score"], atol=1e-4)
+        # One more is another list, which is ranked now.
+        longer = client.recommend(user, k=21).json
+        assert longer["source"] == "live"
+        ranked = longer["items"][: len(rows)]
+        assert [row["item_id"] for row in ranked] == rows["item_id"].tolist()
+        assert np.allclose([row["score"] for row in ranked], rows["score"], atol=1e-4)
+
+
+def test_a_shorter_list_is_the_beginning_of_the_published_one(client):
+    whole = client.recommend("u0001", k=20).json
+    short = client.recommend("u0001", k=3).json
+    assert (short["source"], short["items"]) == ("published", whole["items"][:3])
+    assert short["list_id"] != whole["list_id"], "feedback names the list that was shown"
+    ranked = client.recommend("u0001", k=3, category=["tea"]).json
+    assert ranked["source"] == "live"
 
 
 def test_filters_leave_nothing_else(store, client):

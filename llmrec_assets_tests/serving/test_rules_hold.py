@@ -46,7 +46,7 @@ class Traffic:
                 return
 
 
-@pytest.mark.parametrize("budget", ["20000", "0"], ids=["live", "published"])
+@pytest.mark.parametrize("budget", ["20000", "0"], ids=["live", "fallback"])
 def test_no_list_holds_what_it_must_not(start, store, serving_root, budget):
     process = start(LLMREC_SERVE_BUDGET_MS=budget, LLMREC_SERVE_CANARY_USERS="20")
     client = process.client()
@@ -102,7 +102,8 @@ def test_no_list_holds_what_it_must_not(start, store, serving_root, budget):
         for thread in traffic.threads:
             thread.join()
     assert not traffic.failures
-    assert {source for source, _ in answered} == {"live" if budget != "0" else "published"}
+    ranked = "live" if budget != "0" else "fallback"
+    assert ranked in {source for source, _ in answered} <= {ranked, "published"}
     assert {package for _, package in answered} == set(store.ids)
 
 

@@ -13,7 +13,8 @@ from llmrec_assets_tests.serving.test_feedback import event, live_history
 
 
 def test_lists_under_load_are_of_one_package_each(store, start, serving_root):
-    process, stop, seen = start(), threading.Event(), []
+    process, stop, seen = start(LLMREC_SERVE_RATE="1000000"), threading.Event(), []
+    sources: set[str] = set()
     kept = [
         {user: rows["item_id"].tolist() for user, rows in store.package(n).lists.groupby("user_id")}
         for n in range(2)
@@ -24,9 +25,10 @@ def test_lists_under_load_are_of_one_package_each(store, start, serving_root):
         while not stop.is_set():
             n = (n + 7) % 1_000
             user = f"u{n:04}"
-            answer = client.recommend(user, k=20)
+            answer = client.recommend(user, k=20 + n % 2)  # as published, or one more: ranked now
             items = [row["item_id"] for row in answer.json["items"]] if answer.status == 200 else []
-            seen.append((answer.status, answer.json.get("package"), user, items))
+            sources.add(answer.json.get("source"))
+            seen.append((answer.status, answer.json.get("package"), user, items[:20]))
 
     workers = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
     for worker in workers:
@@ -42,6 +44,7 @@ def test_lists_under_load_are_of_one_package_each(store, start, serving_root):
         worker.join()
     assert took["package"] == store.ids[1]
     assert {status for status, *_ in seen} == {200}
+    assert sources == {"published", "live"}
     assert {package for _, package, *_ in seen} == set(store.ids)
     for _, package, user, items in seen:
         assert items == kept[store.ids.index(package)][user]

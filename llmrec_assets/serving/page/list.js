@@ -60,8 +60,7 @@ function tell(list) {
 function show() {
   const list = state.list;
   if (!list) return;
-  const source = list.source === "live" ? "made_live" : "made_published";
-  at("made").textContent = t(source, { ms: number(list.took_ms, 1), model: list.model_version, package: list.package });
+  at("made").textContent = t(`made_${list.source}`, { ms: number(list.took_ms, 1), model: list.model_version, package: list.package });
   fill(at("items"), list.items.length
     ? list.items.map((item) => card(item, list, ranks))
     : el("li", { class: "empty" }, t("empty_list")));

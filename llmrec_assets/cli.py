@@ -23,6 +23,7 @@ for command in (
     care.doctor,
     care.backup,
     care.restore,
+    care.retract,
     persons.erase_user,
     persons.export_user,
 ):

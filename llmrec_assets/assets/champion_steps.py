@@ -17,6 +17,7 @@ from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s5_gate as gate_sql
 from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets.sql.s1_retractions import versions_that_saw
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,14 @@ def judge_newest(warehouse: Warehouse, registry: Registry, thresholds: Threshold
     """The gate's verdict on the model trained last."""
     serving = registry.alias(CHAMPION)
     with warehouse.connect() as connection:
+        blinded = versions_that_saw(connection)  # their merit may be of what was taken back
+        serving = None if serving in blinded else serving
         training = model_sql.newest_training(connection)
         version, through = str(training["model_version"]), int(str(training["trained_through"]))
         scores = gate_sql.scores(connection, version)
-        champion = next(iter(scores.get("champion", {}).items()), None)
+        champion = next(
+            (c for c in scores.get("champion", {}).items() if c[0] not in blinded), None
+        )
         contest = Contest(
             baselines=scores["baseline"],
             challenger=next(iter(scores.get("challenger", {}).items()), None),

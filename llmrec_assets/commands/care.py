@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from llmrec_assets.commands.jobs import alone, require_store
+from llmrec_assets.commands.jobs import alone, require_store, run_jobs
 from llmrec_assets.layout import Layout
 
 
@@ -50,3 +50,29 @@ def restore(source: Path) -> None:
     except archives.BadArchive as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{count} files in {layout.root}")
+
+
+@click.command()
+@click.argument("batch")
+@click.option("--because", default="", help="Why, for the record.")
+@click.confirmation_option(prompt="Take this batch back and train anew without it?")
+def retract(batch: str, because: str) -> None:
+    """Take back the file of events BATCH (its name, or its SHA-256), and train anew without it."""
+    from llmrec_assets.operations import retraction
+    from llmrec_assets.sql.landing_lines import BadFile
+    from llmrec_assets.sql.s1_retractions import UnknownFile
+
+    layout = Layout.from_environment()
+    require_store(layout)
+    with alone(layout):
+        try:
+            gone = retraction.retract(layout, batch, because)
+        except (UnknownFile, BadFile) as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"{gone.name}: {gone.rows} events are taken back; {gone.restored} of them stay,")
+    click.echo("as other files deliver them too. The content of the file never comes in again.")
+    for name in gone.not_landed:
+        click.echo(f"may deliver some of them, but is no longer there: {name}", err=True)
+    if gone.versions:
+        click.echo(f"models that had seen such a batch serve no more: {', '.join(gone.versions)}")
+    run_jobs(layout, ["retrain_with_encoder"])

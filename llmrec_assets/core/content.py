@@ -16,7 +16,7 @@ from llmrec_assets.core.sequences import (
 )
 
 FLOOR = 1e-2  # similarity of texts that share nothing, so that its logarithm exists
-COMPONENTS = 256  # of an embedding that are compared; the rest tells little and takes time
+COMPONENTS = 192  # of an embedding that are compared; the rest tells little and takes time
 
 
 class WordSimilarity:

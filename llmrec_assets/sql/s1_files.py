@@ -1,6 +1,6 @@
 """The ledger of files: what came in, and what became of each row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,14 @@ import duckdb
 from llmrec_assets.sql.landing_files import StagedFile, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import FileTime
-from llmrec_assets.sql.s1_tables import FILES, REJECTED_EVENTS, RETURNED_FILE, TABLES
+from llmrec_assets.sql.s1_tables import (
+    FILES,
+    RAW_EVENTS,
+    RAW_ITEMS,
+    REJECTED_EVENTS,
+    RETURNED_FILE,
+    TABLES,
+)
 
 Kind = Literal["events", "items"]
 ROW_CHARACTERS = 500
@@ -62,8 +69,14 @@ def is_known(connection: duckdb.DuckDBPyConnection, kind: Kind, content_hash: st
 
 
 def last_seq(connection: duckdb.DuckDBPyConnection, kind: Kind) -> int:
-    """The newest ingestion sequence number; 0 before the first row."""
-    query = f"select coalesce(sum(accepted), 0)::bigint from {FILES.full_name} where kind = ?"
+    """The newest ingestion sequence number; 0 before the first row.
+
+    Rows may have gone since, or have come in anew when another file was taken back.
+    """
+    rows = RAW_EVENTS if kind == "events" else RAW_ITEMS
+    query = f"""select greatest(coalesce(sum(accepted), 0),
+            (select coalesce(max(seq), 0) from {rows.full_name}))::bigint
+        from {FILES.full_name} where kind = ?"""
     return connection.execute(query, [kind]).fetchall()[0][0]
 
 
@@ -91,6 +104,16 @@ def ingest(
     kind = [taken.time.kind, taken.time.unit, list(taken.ignored_columns)]
     _enter(connection, arrival, [*ledger, *kind])
     unstage(connection, staged)
+
+
+def reject_rows(
+    connection: duckdb.DuckDBPyConnection,
+    arrival: Arrival,
+    rows: Sequence[tuple[int, str | None, str]],
+) -> None:
+    """Keep (line, reason, row) of lines that cannot be used."""
+    for row in rows:
+        _reject(connection, arrival, "select ?, ?, ?", row)
 
 
 def _reject(

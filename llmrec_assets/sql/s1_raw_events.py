@@ -9,9 +9,11 @@ row comes back as a duplicate that has `caused_by`; it fills a `caused_by` that 
 changes nothing else. What the event's own row says wins, so the order of files does not matter.
 """
 
+from pathlib import Path
+
 import duckdb
 
-from llmrec_assets.sql.landing_files import stage_file
+from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import stripped
 from llmrec_assets.sql.landing_values import (
     detect_time,
@@ -87,17 +89,7 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     time = detect_time(connection, staged.view)
     _type(connection, typed_time(staged.view, time))
     _judge(connection, arrival)
-    connection.execute(
-        f"""insert or replace into {RAW_EVENTS.full_name} by name
-        select ? + row_number() over (order by t.line) as seq, t.* exclude (problem, content)
-                replace (coalesce(t.caused_by, stand_in.caused_by) as caused_by),
-            ?::varchar as file_hash, ?::timestamp as ingested_at
-        from typed t left join {RAW_EVENTS.full_name} stand_in using (event_id)
-        where problem is null and t.line not in (select line from judged)
-        order by t.line""",
-        [last_seq(connection, "events"), arrival.content_hash, arrival.at],
-    )
-    connection.execute(LEARN_CAUSES)
+    _add(connection, arrival)
     connection.execute(
         """create or replace temp table refused as
         select line, problem as reason from typed where problem is not null
@@ -110,6 +102,83 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     connection.execute("drop table typed; drop table judged")
     accepted = staged.rows - duplicates - refused
     return Taken(staged, time, accepted, duplicates, staged.ignored_columns)
+
+
+def retake_events(
+    connection: duckdb.DuckDBPyConnection, arrival: Arrival, lost: str, told: str
+) -> list[tuple[int, str | None, str]]:
+    """Read a file that came in before once more, for events that another one had a say in.
+
+    Args:
+        connection: of the warehouse.
+        arrival: the file, as it came in.
+        lost: table of the event_id of events that are to come in again.
+        told: the same of stored events whose `caused_by` was emptied and is to be learnt again.
+
+    Returns:
+        Of each line with a lost event: its number, why it is no event now (`duplicate`, or the
+        reason of refusal; None where it is one), and the row.
+
+    Raises:
+        BadFile: nothing of the file can be used.
+    """
+    staged = stage_file(connection, arrival.path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
+    _type(connection, typed_time(staged.view, detect_time(connection, staged.view)))
+    connection.execute(
+        f"""delete from typed where problem is not null or event_id not in (
+            select event_id from {lost} union all select event_id from {told})"""
+    )
+    connection.execute(
+        f"""update {RAW_EVENTS.full_name} as r set caused_by = coalesce(t.caused_by, r.caused_by)
+        from typed as t where r.file_hash = ? and r.line = t.line""",
+        [arrival.content_hash],
+    )
+    _judge(connection, arrival)
+    connection.execute(  # of what is stored, only the cause is learnt
+        f"""insert into judged select line, 'known' from typed
+        where event_id not in (select event_id from {lost})
+            and line not in (select line from judged)"""
+    )
+    _add(connection, arrival)
+    verdicts = connection.execute(
+        f"""select line, verdict, raw from typed left join judged using (line)
+        join {staged.view} using (line)
+        where typed.event_id in (select event_id from {lost}) order by line"""
+    ).fetchall()
+    connection.execute("drop table typed; drop table judged")
+    unstage(connection, staged)
+    return verdicts
+
+
+def event_ids(connection: duckdb.DuckDBPyConnection, path: Path, into: str) -> None:
+    """Make the temporary table `into` of the event ids that a file delivers.
+
+    Raises:
+        BadFile: nothing of the file can be used.
+    """
+    staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
+    _type(connection, typed_time(staged.view, detect_time(connection, staged.view)))
+    connection.execute(
+        f"create or replace temp table {into} as"
+        " select distinct event_id from typed where problem is null"
+    )
+    connection.execute("drop table typed")
+    unstage(connection, staged)
+
+
+def _add(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
+    """The rows of `typed` that nothing in `judged` speaks against become events."""
+    connection.execute(
+        f"""insert or replace into {RAW_EVENTS.full_name} by name
+        select ? + row_number() over (order by t.line) as seq, t.* exclude (problem, content)
+                replace (coalesce(t.caused_by, stand_in.caused_by) as caused_by),
+            ?::varchar as file_hash, ?::timestamp as ingested_at
+        from typed t left join {RAW_EVENTS.full_name} stand_in using (event_id)
+        where problem is null and t.line not in (select line from judged)
+        order by t.line""",
+        [last_seq(connection, "events"), arrival.content_hash, arrival.at],
+    )
+    connection.execute(LEARN_CAUSES)
 
 
 def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:

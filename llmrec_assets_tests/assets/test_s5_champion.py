@@ -19,6 +19,7 @@ from llmrec_assets.automation import history
 from llmrec_assets.core.gate_evidence import Thresholds
 from llmrec_assets.definitions import GROUPS, defs
 from llmrec_assets.layout import Layout
+from llmrec_assets.operations.retraction import retract
 from llmrec_assets.resources.registry import CHAMPION
 from llmrec_assets.resources.wiring import resources_of
 
@@ -323,3 +324,18 @@ def test_approval_and_rollback_are_typed_and_the_lists_follow(store):
     assert (row["outcome"], row["served"], row["by_hand"]) == ("rolled_back", first, True)
     assert row["reason"].endswith(": complaints")
     assert "new1" in set(pd.read_parquet(store.root.recommendations)["user_id"])
+
+
+def test_a_champion_that_saw_a_retracted_batch_gives_way_to_one_that_did_not(store, promoted):
+    poisoned = store.learn("bot")
+    store.score(0.05)
+    assert store.judge().served == poisoned
+    taken = retract(store.root, "bot.csv", "a bot farm")
+    assert (taken.rows, taken.restored, taken.versions) == (5, 0, [poisoned])
+    store.retrain(PREPARED + JUDGED)
+    assert store.newest == promoted, "the same events make the same model"
+    store.score(-0.5)  # far below the champion, which knows what was taken back
+    decision = store.judge()
+    assert (decision.outcome, decision.served) == ("promoted", promoted)
+    assert store.registry.alias(CHAMPION) == promoted
+    assert store.read("select user_id from s2_sequences.clean_events where user_id = 'bot'").empty

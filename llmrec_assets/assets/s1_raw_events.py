@@ -9,7 +9,7 @@ import duckdb
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.resources.landing import INCOMPLETE, Landing, LandingScan
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import s1_files
+from llmrec_assets.sql import s1_arrivals, s1_files
 from llmrec_assets.sql.s1_raw_events import take_events
 from llmrec_assets.sql.s1_raw_items import take_items
 from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS
@@ -149,6 +149,22 @@ def time_is_of_one_kind(warehouse: Warehouse) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="Absolute times and relative steps cannot be ordered among each other.",
         metadata={"absolute": int(counts["absolute"]), "relative": int(counts["relative"])},
+    )
+
+
+@dg.asset_check(asset=raw_events)
+def newest_file_is_as_usual(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """The newest file of events is like those before: its size, columns, freshness and ids."""
+    from llmrec_assets.core.arrivals import unusual
+
+    with warehouse.connect() as connection:
+        measures = s1_arrivals.measures(connection)
+    odd = unusual(measures) if len(measures) else []
+    return dg.AssetCheckResult(
+        passed=not odd,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{measures['name'][0]}: {'; '.join(odd)}." if odd else None,
+        metadata={"files": dg.MetadataValue.md(markdown(measures.round(3).head(FILES_SHOWN)))},
     )
 
 

@@ -19,6 +19,7 @@ ASSETS = [
     s1_raw_events.raw_events_exist,
     s1_raw_events.rejections_are_few,
     s1_raw_events.time_is_of_one_kind,
+    s1_raw_events.newest_file_is_as_usual,
 ]
 CONTENT = """event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id, text,
     context, own_event_id"""
@@ -396,3 +397,21 @@ def test_the_newest_delivery_of_an_item_wins(store):
         (2, 1, 0, 1),
         (2, 2, 0, 0),
     ]
+
+
+def test_a_file_that_is_unlike_those_before_is_warned_of(store):
+    for day in range(1, 5):
+        rows = "".join(f"u{n},i{n % 5},2025-01-0{day}T0{n % 9}:00:00Z,buy,{n}\n" for n in range(20))
+        store.put(f"day{day}.csv", HEADER.strip() + ",rating\n" + rows)
+        _, checks = store.run()
+        assert checks["newest_file_is_as_usual"].passed
+    rows = "".join(f"u{n},new{n},2025-01-05T0{n % 9}:00:00Z,buy\n" for n in range(20))
+    store.put("day5.csv", HEADER + rows)
+    _, checks = store.run()
+    check = checks["newest_file_is_as_usual"]
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert check.description == (
+        "day5.csv: 0% of its events have rating; usual are 100%;"
+        " 0% of its items were known before; usual are 100%."
+    )

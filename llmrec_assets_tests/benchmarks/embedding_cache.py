@@ -24,6 +24,7 @@ from llmrec_assets.assets import s3_embeddings, text_steps
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql.s2_tables import HISTORY_TEXTS
 
 TITLES = """
 create schema s2_sequences;
@@ -64,6 +65,8 @@ def fill(layout: Layout, items: int) -> list[str]:
     with warehouse.connect() as connection:
         connection.execute(TITLES, [items])
         connection.execute(STEPS)
+        HISTORY_TEXTS.create(connection)
+    resources["registry"].alias("champion")  # makes the registry, which a store in use has
     text_steps.encode_new(warehouse, arrays, name, RandomVectors, lambda _line: None)
     text_steps.assemble(warehouse, arrays, name, lambda: 512)
     query = "select text from s2_sequences.item_texts order by hash(text) limit ?"
@@ -76,7 +79,8 @@ def measure(root: Path, model: str) -> dict[str, object]:
 
     assert definitions.defs.resolve_asset_graph()
     resources = resources_of(Layout(root))
-    wanted = {name: resources[name] for name in ("warehouse", "arrays")}
+    names = ("warehouse", "arrays", "encoder_registry", "registry")
+    wanted = {name: resources[name] for name in names}
     context, encoder = dg.build_asset_context(), TextEncoder(model=model)
     started, cpu = time.perf_counter(), time.process_time()
     result = s3_embeddings.text_features(context, **wanted, encoder=encoder)

@@ -68,6 +68,7 @@ def online(package, histories):
 SERVED = [
     ("model", {}),
     ("model", {"exploration": 0.3}),
+    ("model", {"diversity": 0.4, "exploration": 0.2}),
     ("popularity", {}),
     ("decayed_markov", {}),
 ]

@@ -18,9 +18,12 @@ import pyarrow.parquet as pq
 from llmrec_assets.assets import scoring_steps
 from llmrec_assets.assets.model_inputs import Inputs, read_inputs
 from llmrec_assets.core.blocks import rows_of
+from llmrec_assets.core.content import TextSimilarity
 from llmrec_assets.core.exploration import explored_slots
+from llmrec_assets.core.item_traits import ItemTraits
 from llmrec_assets.core.lists import Hidden, Lists, ListSettings, list_id, make_lists
 from llmrec_assets.core.ranking import Scorer
+from llmrec_assets.core.recommender import Recommender
 from llmrec_assets.core.sequences import Sequences
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.publisher import SCHEMA, Publisher
@@ -117,6 +120,7 @@ def make(
             material.settings,
             material.hidden,
             rows_of(data.catalogue.n_items, least=64),
+            ItemTraits.of(item_vectors(serving)) if config.diversity else None,
         ):
             table = _table(block, names, serving.source, serving.version, material.generated_at)
             sources.update(table["source"].to_pylist())
@@ -134,12 +138,25 @@ def make(
     )
 
 
+def item_vectors(serving: Serving) -> np.ndarray:
+    """The vectors that the scorer compares items by, else those it would: float32 [V+1, D]."""
+    scorer, data = serving.scorer, serving.data
+    if isinstance(scorer, Recommender) and "texts" in scorer.experts.prior:
+        return scorer.experts.prior["texts"].vectors.numpy()  # pyright: ignore
+    catalogue = data.catalogue
+    if not len(catalogue.embeddings):
+        return np.zeros((catalogue.n_items + 1, 0), dtype=np.float32)
+    trained = np.bincount(data.sequences.items, minlength=catalogue.n_items + 1) > 0
+    return TextSimilarity(catalogue, trained).vectors.numpy()
+
+
 def _material(
     serving: Serving, users: list[str], hidden: pd.DataFrame, config: "RecommendationsConfig"
 ) -> Material:
     settings = ListSettings(
-        config.top_k, config.exclude_seen, config.exploration, config.seed, config.temperature
-    )
+        config.top_k, config.exclude_seen, config.exploration, config.seed, config.temperature,
+        config.diversity,
+    )  # fmt: skip
     data, excluded = serving.data, hidden_codes(hidden, users, serving.data.items)
     ids = [
         list_id(

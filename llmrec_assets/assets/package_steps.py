@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from llmrec_assets import published
-from llmrec_assets.assets.list_steps import Material, Serving
+from llmrec_assets.assets.list_steps import Material, Serving, item_vectors
 from llmrec_assets.core.behaviors import Behavior
-from llmrec_assets.core.content import TextSimilarity
 from llmrec_assets.core.new_events import ItemFacts, Scales
 from llmrec_assets.core.online import Snapshot, StepTexts
-from llmrec_assets.core.recommender import Recommender
 from llmrec_assets.published import Challenger, Champion, PublishedInfo
 from llmrec_assets.resources.publisher import Publisher
 from llmrec_assets.resources.registry import Registry
@@ -23,7 +20,6 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql import s6_recommendations as lists_sql
 from llmrec_assets.sql import training_data
-from llmrec_assets.sql.training_data import TrainingData
 
 DAGSTER_PAGE = "/assets/recommendations"
 
@@ -110,20 +106,8 @@ def snapshot_of(material: Material, scales: Scales) -> Snapshot:
         facts=ItemFacts.of(sequences.items, sequences.times, n_items),
         step_texts=StepTexts.of(sequences, data.catalogue.text_rows),
         scales=scales,
-        item_vectors=_item_vectors(material, data),
+        item_vectors=item_vectors(material.serving),
     )
-
-
-def _item_vectors(material: Material, data: TrainingData) -> np.ndarray:
-    """The vectors that the scorer compares items by, else those it would: float32 [V+1, D]."""
-    scorer = material.serving.scorer
-    if isinstance(scorer, Recommender) and "texts" in scorer.experts.prior:
-        return scorer.experts.prior["texts"].vectors.numpy()  # pyright: ignore
-    catalogue = data.catalogue
-    if not len(catalogue.embeddings):
-        return np.zeros((catalogue.n_items + 1, 0), dtype=np.float32)
-    trained = np.bincount(data.sequences.items, minlength=catalogue.n_items + 1) > 0
-    return TextSimilarity(catalogue, trained).vectors.numpy()
 
 
 def _size(folder: Path) -> int:

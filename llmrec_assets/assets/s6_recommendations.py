@@ -37,6 +37,13 @@ class RecommendationsConfig(dg.Config):
         description="Of that draw: above 1 unlikely items are drawn more often, up to all alike.",
         ge=0.1,
     )
+    diversity: float = Field(
+        default=setting("DIVERSITY", 0.0, minimum=0, maximum=1),
+        description="How far a list is varied by texts (MMR): 0 is the model's order. What it costs"
+        " stands in the metadata of model_evaluation.",
+        ge=0,
+        le=1,
+    )
     keep_days: int = Field(
         default=setting("KEEP_LISTS_DAYS", 90, minimum=1),
         description="How long lists are kept, so that feedback finds the one that caused it.",

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 
 from llmrec_assets.core import exploration
+from llmrec_assets.core.diversity import rerank
+from llmrec_assets.core.item_traits import ItemTraits
 from llmrec_assets.core.ranking import NEVER, Scorer, best, exclude_seen
+from llmrec_assets.core.reranking import Reranking, candidates, depth_of
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
 
@@ -24,6 +27,7 @@ class ListSettings:
     exploration: float  # share of a list's slots
     seed: int
     temperature: float = 1.0  # of the draw: above 1 it is more even
+    diversity: float = 0.0  # as of `Reranking`; slots drawn at random come after it
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def make_lists(
     settings: ListSettings,
     hidden: Hidden | None = None,
     block: int = 64,
+    traits: ItemTraits | None = None,
 ) -> Iterator[Lists]:
     """Lists for the step after all events, for every user, `block` users at a time.
 
@@ -105,12 +110,13 @@ def make_lists(
         settings: length, filter and exploration.
         hidden: items that are not shown to a user; none when not given.
         block: users whose scores of all items are held at a time.
+        traits: of all items; lists with diversity are varied by them.
     """
     hidden = hidden or Hidden.none(sequences.n_users)
     for start in range(0, sequences.n_users, block):
         users = np.arange(start, min(start + block, sequences.n_users))
         ids = [list_ids[u] for u in users.tolist()]
-        yield recommend(scorer, sequences, users, ids, settings, hidden)
+        yield recommend(scorer, sequences, users, ids, settings, hidden, traits)
 
 
 def recommend(
@@ -120,6 +126,7 @@ def recommend(
     list_ids: Sequence[str],
     settings: ListSettings,
     hidden: Hidden,
+    traits: ItemTraits | None = None,
 ) -> Lists:
     """The lists of a block of users after all their events: the one way a list comes to be.
 
@@ -130,9 +137,10 @@ def recommend(
         list_ids: of each of `users`; randomised slots depend on them.
         settings: length, filter and exploration.
         hidden: items that are not shown to a user.
+        traits: of all items; lists with diversity are varied by them.
     """
     logits = scorer.logits(sequences, sequences.offsets[users + 1], users)
-    return lists_of(logits, sequences, users, list_ids, settings, hidden)
+    return lists_of(logits, sequences, users, list_ids, settings, hidden, traits=traits)
 
 
 def lists_of(
@@ -144,6 +152,7 @@ def lists_of(
     hidden: Hidden,
     allowed: torch.Tensor | None = None,
     refill: bool = True,
+    traits: ItemTraits | None = None,
 ) -> Lists:
     """`recommend` from scores (float [B, V+1], modified in place).
 
@@ -157,6 +166,10 @@ def lists_of(
         allowed: bool [B, V+1], items that may be shown; all when not given.
         refill: whether a list that would be empty shows what was seen, or else what is hidden; it
             never shows what is not allowed.
+        traits: of all items; lists with diversity are varied by them.
+
+    Raises:
+        ValueError: the settings ask for diversity and there are no traits.
     """
     probabilities = logits.softmax(1)
     if allowed is not None:
@@ -166,7 +179,10 @@ def lists_of(
     exhausted = logits[:, 1:].isneginf().all(1)
     if refill and exhausted.any():
         logits[exhausted] = _refilled(everything[exhausted], users[exhausted.numpy()], hidden)
-    codes = best(logits, settings.top_k).numpy()
+    if settings.diversity:
+        codes = _varied(logits.numpy(), settings, traits)
+    else:
+        codes = best(logits, settings.top_k).numpy()
     propensities = np.ones(codes.shape)
     explored = np.zeros(codes.shape, dtype=bool)
     slots = exploration.explored_slots(settings.top_k, settings.exploration)
@@ -218,6 +234,19 @@ def _refilled(logits: torch.Tensor, users: np.ndarray, hidden: Hidden) -> torch.
     nothing = shown[:, 1:].isneginf().all(1)
     shown[nothing] = logits[nothing]
     return shown
+
+
+def _varied(scores_BV: np.ndarray, settings: ListSettings, traits: ItemTraits | None) -> np.ndarray:
+    """Codes of each row's list, int64 [B, k], 0 = none: the likeliest first, then unlike ones."""
+    if traits is None:
+        raise ValueError("lists with diversity need the items' traits")
+    wanted, k = Reranking(diversity=settings.diversity), settings.top_k
+    listed, nobody = np.zeros((len(scores_BV), k), dtype=np.int64), np.zeros(0, dtype=np.int64)
+    for row, scores_V in enumerate(scores_BV):
+        codes, kept = candidates(scores_V, depth_of(k), wanted)
+        chosen = codes[rerank(codes, kept, traits, nobody, wanted, k)]
+        listed[row, : len(chosen)] = chosen
+    return listed
 
 
 def _explore(

@@ -7,10 +7,12 @@ is the published one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from llmrec_assets.core.item_traits import ItemTraits
 from llmrec_assets.core.lists import Hidden, Lists, ListSettings, lists_of
 from llmrec_assets.core.new_events import (
     NUMERIC,
@@ -67,6 +69,11 @@ class Snapshot:
     step_texts: StepTexts
     scales: Scales
     item_vectors: np.ndarray  # float32 [V+1, D], unit and centred; a zero row has no text
+
+    @cached_property
+    def traits(self) -> ItemTraits:
+        """What lists with diversity are varied by."""
+        return ItemTraits.of(self.item_vectors)
 
 
 @dataclass(frozen=True)
@@ -183,4 +190,5 @@ def recommend(
         hidden_of(snapshot, histories) if hidden is None else hidden,
         allowed,
         refill,
+        snapshot.traits,
     )

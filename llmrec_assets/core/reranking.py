@@ -43,6 +43,11 @@ class Reranking:
         return self == Reranking()
 
 
+def depth_of(k: int) -> int:
+    """How many of the likeliest items are looked at for a varied list of `k`."""
+    return 5 * k + 100
+
+
 def candidates(
     scores: np.ndarray, depth: int, settings: Reranking
 ) -> tuple[np.ndarray, np.ndarray]:

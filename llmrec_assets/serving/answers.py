@@ -135,6 +135,7 @@ class Model(BaseModel):
     top_k: int
     exclude_seen: bool
     exploration: float
+    diversity: float = Field(description="Of lists that do not ask for another one.")
     relative: bool = Field(description="Times are whole steps of each user's own.")
     champion: Champion
     challenger: Challenger | None = Field(description="Who was judged last.")

@@ -19,14 +19,13 @@ import torch
 from llmrec_assets.core.lists import Hidden, Lists, ListSettings, leave_out, lists_of
 from llmrec_assets.core.online import History, assemble, score
 from llmrec_assets.core.ranking import NEVER
-from llmrec_assets.core.reranking import Reranking, candidates
+from llmrec_assets.core.reranking import Reranking, candidates, depth_of
 from llmrec_assets.serving import logs
 from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.variety import varied
 
 MOST_AT_ONCE = 32
 PLAIN = Reranking()  # the model's order
-_LEAST_DEPTH, _DEPTH = 100, 5  # lists' lengths of candidates for a list that is varied
 
 
 class Measures(Protocol):
@@ -176,7 +175,10 @@ def rank(jobs: list[Job]) -> list[Slots]:
             found |= dict(zip(places, lists, strict=True))
             continue
         ids = [job.list_id for job in group]
-        made = lists_of(rows, sequences, np.array(places), ids, settings, hidden, allowed)
+        varied_by = snapshot.traits
+        made = lists_of(
+            rows, sequences, np.array(places), ids, settings, hidden, allowed, traits=varied_by
+        )
         found |= _split(made, places, jobs[0].model.info.source)
     return [found[place] for place in range(len(jobs))]
 
@@ -184,7 +186,7 @@ def rank(jobs: list[Job]) -> list[Slots]:
 def _varied(job: Job, scores: np.ndarray, chances: np.ndarray) -> Slots:
     """The job's list, without a draw, by scores (-inf = not shown) and probabilities, [V+1]."""
     model, k = job.model, job.settings.top_k
-    codes, kept = candidates(scores, _DEPTH * k + _LEAST_DEPTH, job.reranking)
+    codes, kept = candidates(scores, depth_of(k), job.reranking)
     source = np.full(len(codes), model.info.source, dtype=object)
     known = chances[codes].astype(np.float64)
     pool = Slots(codes, kept, known, np.ones(len(codes)), source)

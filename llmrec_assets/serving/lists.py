@@ -78,12 +78,8 @@ def wish(
     named = [event.item for event in session] + [*options.never, *options.always]
     hidden = model.hidden(user, events) | set(_codes(model, [*options.never, *cart]))
     categories = tuple(sorted(set(options.category)))
-    settings = replace(
-        model.snapshot.settings,
-        top_k=options.k,
-        exclude_seen=_given(options.exclude_seen, model.snapshot.settings.exclude_seen),
-    )
-    reranking, strict = _reranking(model, options), bool(options.exclude_seen)
+    settings, reranking = _settings(model, options)
+    strict = bool(options.exclude_seen)
     rules = [*categories, options.min_price, options.max_price, *sorted(hidden)]
     if not reranking.changes_nothing:
         rules.append(reranking)
@@ -107,10 +103,23 @@ def wish(
     )
 
 
-def _reranking(model: Model, options: ListOptions) -> Reranking:
+def _settings(model: Model, options: ListOptions) -> tuple[ListSettings, Reranking]:
+    """What is as in the published lists, and what varies the list otherwise."""
+    whole = model.snapshot.settings
+    settings = replace(
+        whole, top_k=options.k, exclude_seen=_given(options.exclude_seen, whole.exclude_seen)
+    )
+    diversity = whole.diversity if options.diversity is None else options.diversity
+    reranking = _reranking(model, options, diversity)
+    if reranking == Reranking(diversity=whole.diversity):
+        return settings, Reranking()  # as the published lists are varied
+    return replace(settings, diversity=0.0), reranking
+
+
+def _reranking(model: Model, options: ListOptions, diversity: float) -> Reranking:
     """What varies the list; `never` is hidden anyway."""
     return Reranking(
-        diversity=options.diversity,
+        diversity=diversity,
         calibration=options.calibration,
         long_tail=options.long_tail,
         freshness=options.freshness,
@@ -166,8 +175,10 @@ def _is_unchanged(
         return False
     if strict and "fallback" in model.published_list(user).sources:
         return False
-    # Slots drawn at random are a list's last ones, so a shorter list has others.
-    shorter = settings.top_k < whole.settings.top_k and not settings.exploration
+    # Slots drawn at random are a list's last ones, so a shorter list has others; one that is
+    # varied is made of fewer candidates.
+    shorter = settings.top_k < whole.settings.top_k
+    shorter = shorter and not settings.exploration and not settings.diversity
     longest = replace(settings, top_k=whole.settings.top_k) if shorter else settings
     return longest == whole.settings
 

@@ -202,6 +202,7 @@ async def model(request: Request) -> Json:
             "top_k": settings.top_k,
             "exclude_seen": settings.exclude_seen,
             "exploration": settings.exploration,
+            "diversity": settings.diversity,
             "relative": info.relative,
             "champion": champion.model_dump(),
             "challenger": info.challenger and info.challenger.model_dump(),

@@ -81,7 +81,10 @@ class ListOptions(Strict):
     max_per_category: Annotated[int, Field(ge=1, le=MOST_ITEMS)] | None = Field(
         default=None, description="At most so many items of one category."
     )
-    diversity: Share = Field(default=0.0, description="0: the model's order; 1: as unlike as can.")
+    diversity: Share | None = Field(
+        default=None,
+        description="0: the model's order; 1: as unlike as can. Left out: as in published lists.",
+    )
     calibration: Share = Field(
         default=0.0, description="How much the list's categories follow the history's."
     )

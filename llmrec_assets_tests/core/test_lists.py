@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from llmrec_assets.core.lists import Hidden, ListSettings, list_id, make_lists
+from llmrec_assets.core.item_traits import ItemTraits
+from llmrec_assets.core.lists import Hidden, ListSettings, list_id, make_lists, recommend
 from llmrec_assets_tests.core.examples import sequences_of
 
 SEQUENCES = sequences_of([[1, 2], [3], [1, 2, 3, 4, 5, 6]], n_numeric=0)
@@ -50,6 +51,18 @@ def test_who_has_seen_everything_gets_the_best_items_again():
     made = lists()
     assert made["codes"][made["users"] == 2].tolist() == [6, 5, 4, 3]
     assert made["repeated"].tolist() == [False] * 8 + [True] * 4
+
+
+def test_a_list_with_diversity_goes_on_with_what_is_unlike():
+    vectors = np.zeros((7, 2), dtype=np.float32)
+    vectors[[6, 5, 4]], vectors[[3, 2, 1]] = [1, 0], [0, 1]
+    settings = ListSettings(4, True, 0.0, 0, diversity=0.9)
+    hidden, nobody = Hidden.none(3), np.array([1])
+    asked = (Fixed(), SEQUENCES, nobody, IDS[1:2], settings, hidden)
+    made = recommend(*asked, ItemTraits.of(vectors))
+    assert made.codes.tolist() == [6, 2, 5, 4], "3 is seen; then likeness is all the same"
+    with pytest.raises(ValueError, match="traits"):
+        recommend(*asked)
 
 
 def test_a_list_of_the_whole_catalogue_has_all_probability():

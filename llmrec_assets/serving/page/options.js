@@ -19,7 +19,8 @@ const CONTROLS = {
 const categories = new Set();
 
 function control(name) {
-  const attributes = CONTROLS[name];
+  const attributes = { ...CONTROLS[name] };
+  if (name === "diversity") attributes.value = state.model?.diversity ?? 0;
   const shown = attributes.type === "range" && el("span", { "aria-hidden": "true" }, number(attributes.value));
   const input = el("input", {
     id: name, ...attributes,

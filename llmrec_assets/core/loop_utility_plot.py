@@ -34,5 +34,5 @@ def loop_utility_plot(cycles: pd.DataFrame, turns: dict[str, int]) -> Figure:
         panel.set_title(f"{name}, {shown['seeds'].max()} seeds", fontsize="medium")
         panel.set_xlabel("cycle; tastes turn at the dotted line")
     panels[0].set_ylabel("expected wanted clicks a list")
-    panels[-1].legend(fontsize="small")
+    panels[-1].legend(fontsize="small", loc="center", ncols=2)  # where nothing runs
     return figure

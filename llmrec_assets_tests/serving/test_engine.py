@@ -36,8 +36,7 @@ def loop():
 
 
 def test_one_of_those_is_listed_however_unlikely(model, loop, monkeypatch):
-    monkeypatch.setattr(engine, "_LEAST_DEPTH", 0)
-    monkeypatch.setattr(engine, "_DEPTH", 1)
+    monkeypatch.setattr(engine, "depth_of", lambda k: k)
     whole = rank([job(model, loop, 3, top_k=60)])[0].codes
     last = int(whole[-1])
     found = rank([job(model, loop, 3, top_k=4, reranking=Reranking(always=frozenset([last])))])[0]

@@ -36,13 +36,13 @@ def judge_newest(warehouse: Warehouse, registry: Registry, thresholds: Threshold
     """The gate's verdict on the model trained last."""
     serving = registry.alias(CHAMPION)
     with warehouse.connect() as connection:
-        blinded = versions_that_saw(connection)  # their merit may be of what was taken back
-        serving = None if serving in blinded else serving
+        tainted = versions_that_saw(connection)  # their merit may be of what was taken back
+        serving = None if serving in tainted else serving
         training = model_sql.newest_training(connection)
         version, through = str(training["model_version"]), int(str(training["trained_through"]))
         scores = gate_sql.scores(connection, version)
         champion = next(
-            (c for c in scores.get("champion", {}).items() if c[0] not in blinded), None
+            (c for c in scores.get("champion", {}).items() if c[0] not in tainted), None
         )
         contest = Contest(
             baselines=scores["baseline"],

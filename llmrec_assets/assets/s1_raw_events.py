@@ -12,7 +12,13 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s1_arrivals, s1_files
 from llmrec_assets.sql.s1_raw_events import take_events
 from llmrec_assets.sql.s1_raw_items import take_items
-from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS
+from llmrec_assets.sql.s1_tables import (
+    FILES,
+    RAW_EVENTS,
+    RAW_ITEMS,
+    REJECTED_EVENTS,
+    RETRACTIONS,
+)
 
 MOST_REJECTED = 0.05
 FILES_SHOWN = 50
@@ -125,7 +131,8 @@ def rejections_are_few(warehouse: Warehouse) -> dg.AssetCheckResult:
         f"""select coalesce(sum(rows), 0)::bigint as rows,
             coalesce(sum(rejected), 0)::bigint as rejected,
             (select count(*) from {REJECTED_EVENTS.full_name} where line is null) as files
-        from {FILES.full_name}"""
+        from {FILES.full_name}
+        where content_hash not in (select content_hash from {RETRACTIONS.full_name})"""
     ).iloc[0]
     # A file that could not be read at all has an unknown number of rows: it counts as one.
     rejected, rows = counts["rejected"] + counts["files"], counts["rows"] + counts["files"]

@@ -67,7 +67,7 @@ def retract(batch: str, because: str) -> None:
     with alone(layout):
         try:
             gone = retraction.retract(layout, batch, because)
-        except (UnknownFile, BadFile) as error:
+        except (UnknownFile, BadFile, retraction.StillWritten) as error:
             raise click.ClickException(str(error)) from error
     click.echo(f"{gone.name}: {gone.rows} events are taken back; {gone.restored} of them stay,")
     click.echo("as other files deliver them too. The content of the file never comes in again.")

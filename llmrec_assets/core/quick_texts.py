@@ -1,9 +1,9 @@
 """Likeness of texts for few histories: roughly for all items, exactly where it matters.
 
-For one history the product with all text embeddings is bound by memory: 100 MB are read for 50,000
-items. Eight bits a number are read in a quarter of the time. What can reach a list, with a margin,
-is then compared exactly, so lists are those of the exact product but for the rounding of the sum
-over all items by which probabilities are divided.
+For one history the product with all text vectors is bound by memory, and eight bits a number are
+a quarter of it. What can reach a list, with a margin, is then compared exactly, so lists are those
+of the exact product but for the rounding of the sum over all items by which probabilities are
+divided.
 
 Legend: B histories, V items, D numbers of an embedding.
 """

@@ -8,6 +8,10 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s1_retractions
 
 
+class StillWritten(Exception):
+    """A file of the landing zone is being written, so that what it says cannot be known."""
+
+
 @dataclass(frozen=True)
 class Retracted:
     """What went."""
@@ -26,9 +30,12 @@ def retract(layout: Layout, named: str, because: str = "") -> Retracted:
 
     Raises:
         UnknownFile: no such batch came in, or several did.
+        StillWritten: a file of events is not whole yet; nothing was changed.
         BadFile: a file that came in once cannot be read any more; nothing was changed.
     """
     scan = Landing(root=str(layout.root)).scan("events")
+    if scan.unfinished:
+        raise StillWritten(f"still being written: {', '.join(scan.unfinished)}; try again then")
     landed = {file.content_hash: file.path for file in scan.ready}
     with Warehouse(path=str(layout.warehouse)).connect() as connection:
         content_hash, name = s1_retractions.find_file(connection, named)

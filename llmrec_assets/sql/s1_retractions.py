@@ -7,27 +7,16 @@ from pathlib import Path
 
 import duckdb
 
-from llmrec_assets.sql.s1_files import Arrival, reject_rows
+from llmrec_assets.sql.s1_files import Arrival, create_tables, reject_rows
 from llmrec_assets.sql.s1_raw_events import event_ids, retake_events
-from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, REJECTED_EVENTS, RETURNED_FILE
+from llmrec_assets.sql.s1_tables import (
+    FILES,
+    RAW_EVENTS,
+    REJECTED_EVENTS,
+    RETRACTIONS,
+    RETURNED_FILE,
+)
 from llmrec_assets.sql.s5_model import TEMPORAL_MODEL
-from llmrec_assets.sql.tables import Column, Table
-
-RETRACTIONS = Table(
-    "s1_raw_events",
-    "retractions",
-    (
-        Column("content_hash", "varchar", "SHA-256 of the file."),
-        Column("name", "varchar", "Name of the file when it came in."),
-        Column("retracted_at", "timestamp", "UTC."),
-        Column("first_seq", "bigint", "Lowest ingestion sequence number of its events; null where"
-               " it had none of its own."),
-        Column("rows", "bigint", "Events that went."),
-        Column("restored", "bigint", "Of those, events that other files deliver too."),
-        Column("because", "varchar", "Why, as given."),
-    ),
-    primary_key=("content_hash",),
-)  # fmt: skip
 
 _LOST, _TOLD = "lost_events", "told_events"
 
@@ -42,7 +31,7 @@ def find_file(connection: duckdb.DuckDBPyConnection, named: str) -> tuple[str, s
     Raises:
         UnknownFile: there is none, or there are several.
     """
-    RETRACTIONS.create(connection)
+    create_tables(connection)
     found = connection.execute(
         f"""select content_hash, name from {FILES.full_name} where kind = 'events'
             and (name = $named or length($named) >= 8 and starts_with(content_hash, $named))
@@ -100,7 +89,6 @@ def retract(
         for arrival, before in _others(connection, content_hash, landed)
     )
     connection.execute(f"drop table {_LOST}; drop table {_TOLD}")
-    RETRACTIONS.create(connection)
     connection.execute(
         f"""insert into {RETRACTIONS.full_name}
         select content_hash, name, now()::timestamp, ?, ?, ?, ? from {FILES.full_name}
@@ -143,7 +131,6 @@ def _others(
     connection: duckdb.DuckDBPyConnection, content_hash: str, landed: dict[str, Path]
 ) -> list[tuple[Arrival, bool]]:
     """The other files as they came in, where they are still landed; whether they came before."""
-    RETRACTIONS.create(connection)
     known = connection.execute(
         f"""select content_hash, name, ingested_at, content_hash = $own as own
         from {FILES.full_name} where kind = 'events' and (rows > 0 or content_hash = $own)
@@ -194,6 +181,7 @@ def not_landed(
     """Names of other files that came in, may deliver the same events, and are no longer there."""
     rows = connection.execute(
         f"""select name from {FILES.full_name} where kind = 'events' and content_hash <> ?
+            and content_hash not in (select content_hash from {RETRACTIONS.full_name})
             and (duplicates > 0 or rejected > 0 or name = format('{RETURNED_FILE}', content_hash))
             and not list_contains(?::varchar[], content_hash)
         order by all""",

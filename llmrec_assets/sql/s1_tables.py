@@ -102,4 +102,20 @@ REJECTED_EVENTS = Table(
     ),
 )
 
-TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS)
+RETRACTIONS = Table(
+    SCHEMA,
+    "retractions",
+    (
+        Column("content_hash", "varchar", "SHA-256 of the file."),
+        Column("name", "varchar", "Name of the file when it came in."),
+        Column("retracted_at", "timestamp", "UTC."),
+        Column("first_seq", "bigint", "Lowest ingestion sequence number of its events; null where"
+               " it had none of its own."),
+        Column("rows", "bigint", "Events that went."),
+        Column("restored", "bigint", "Of those, events that other files deliver too."),
+        Column("because", "varchar", "Why, as given."),
+    ),
+    primary_key=("content_hash",),
+)  # fmt: skip
+
+TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS, RETRACTIONS)

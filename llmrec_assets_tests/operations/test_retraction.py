@@ -1,0 +1,61 @@
+"""A batch of events is taken back by one command, and stays away."""
+
+import pandas as pd
+import pytest
+
+from llmrec_assets.operations import erasure
+from llmrec_assets.operations.retraction import StillWritten, retract
+from llmrec_assets.resources.registry import CHAMPION
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets_tests.operations.test_erasure import CONFIG, llmrec
+
+HEADER = "user_id,item_id,timestamp,behavior\n"
+PEOPLE = "".join(
+    f"u{user},i{(user + step) % 6},{step},buy\n" for user in range(12) for step in range(6)
+)
+BOT = "bot,i1,1,buy\nbot,i2,2,buy\nu0,i0,0,buy\n"  # the last is a real one too
+
+
+@pytest.fixture
+def store(root, run_job):
+    (root.landing_events / "bot.csv").write_text(HEADER + BOT)
+    (root.landing_events / "people.csv").write_text(HEADER + PEOPLE)
+    run_job(config=CONFIG)
+    return root
+
+
+def events(store):
+    query = "select user_id, item_id, step from s1_raw_events.raw_events order by all"
+    return list(resources_of(store)["warehouse"].read(query).itertuples(index=False, name=None))
+
+
+def test_the_command_takes_a_batch_back_and_makes_lists_without_it(store):
+    registry = resources_of(store)["registry"]
+    before, serving = events(store), registry.alias(CHAMPION)
+    said = llmrec(store, "retract", "bot.csv", "--because", "a farm", "--yes")
+    assert "3 events are taken back; 1 of them stay" in said
+    assert events(store) == [row for row in before if row[0] != "bot"]
+    assert "bot" not in set(pd.read_parquet(store.recommendations)["user_id"])
+    assert serving is None or registry.alias(CHAMPION) != serving
+    kept = resources_of(store)["warehouse"].read("from s1_raw_events.retractions")
+    assert kept[["name", "rows", "restored", "because"]].values.tolist() == [
+        ["bot.csv", 3, 1, "a farm"]
+    ]
+
+
+def test_what_was_retracted_stays_away_when_a_user_of_it_is_erased(store):
+    assert (retract(store, "bot.csv").rows, len(events(store))) == (3, 72)
+    erasure.forget(store, "bot")  # gives the file another content
+    again = retract(store, "people.csv")
+    assert (again.rows, again.restored, again.not_landed) == (72, 0, [])
+    assert events(store) == []
+
+
+def test_nothing_is_retracted_while_a_file_is_being_written(store):
+    before = events(store)
+    with (store.landing_events / "new.csv").open("w") as writer:
+        writer.write(HEADER)
+        writer.flush()
+        with pytest.raises(StillWritten, match=r"new\.csv"):
+            retract(store, "bot.csv")
+    assert events(store) == before

@@ -11,6 +11,8 @@ import yaml
 import llmrec_assets
 from llmrec_assets.definitions import GROUPS, STAGES, defs
 from llmrec_assets.instance import instance_config
+from llmrec_assets.serving import segments
+from llmrec_assets.sql import s1_tables
 
 PACKAGE = Path(llmrec_assets.__path__[0])
 REPOSITORY = PACKAGE.parent
@@ -92,6 +94,10 @@ def test_rooms_do_not_know_what_is_not_theirs(room, unknown):
         name.split(".")[0] for file in (PACKAGE / room).rglob("*.py") for name in imported(file)
     }
     assert not found & unknown
+
+
+def test_the_service_and_the_warehouse_call_its_files_alike():
+    assert s1_tables.SERVED_PREFIX == segments.PREFIX
 
 
 def test_the_service_loads_no_pipeline():

@@ -3,7 +3,7 @@
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS
+from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RETURNED_PREFIX, SERVED_PREFIX
 
 # Columns that a file may leave out.
 OPTIONAL = ("rating", "value", "session_id", "text", "context")
@@ -26,7 +26,8 @@ def measures(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         f"""with newest as (
             select content_hash as file_hash, name, ingested_at from {FILES.full_name}
             where kind = 'events' and accepted > 0
-                and not starts_with(name, 'returned-feedback-') and not starts_with(name, 'serve-')
+                and not starts_with(name, '{RETURNED_PREFIX}')
+                and not starts_with(name, '{SERVED_PREFIX}')
                 and content_hash in (select file_hash from {RAW_EVENTS.full_name})
             order by ingested_at desc, name desc limit {_FILES_LOOKED_AT}
         ), rows_of as (

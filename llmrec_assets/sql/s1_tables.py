@@ -8,6 +8,8 @@ ITEMS = "files.item_log"
 
 # A file of events that were known from feedback alone is named after its own SHA-256.
 RETURNED_FILE = "returned-feedback-{:.16}.jsonl"
+RETURNED_PREFIX = RETURNED_FILE.partition("{")[0]
+SERVED_PREFIX = "serve-"  # of the names of files that the online service writes
 
 
 def _event(name: str, type_name: str, description: str, private: bool = False) -> Column:

@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from llmrec_assets.sql.s1_tables import SERVED_PREFIX
 from llmrec_assets.sql.tables import Column, Table
 
 SCHEMA = "s6_recommendations"
@@ -113,7 +114,8 @@ def ingested_segments(connection: duckdb.DuckDBPyConnection, through: int) -> li
     return [
         row[0]
         for row in connection.execute(
-            """select name from s1_raw_events.files where kind = 'events' and name like 'serve-%'
+            f"""select name from s1_raw_events.files where kind = 'events'
+                and starts_with(name, '{SERVED_PREFIX}')
             and content_hash not in (
                 select file_hash from s1_raw_events.raw_events where seq > ?)
             order by name""",

@@ -1,26 +1,21 @@
 """Whether a package ranks here as it did in the pipeline: asked before it may answer anybody."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from llmrec_assets.core.online import History, recommend
 from llmrec_assets.serving.model import Model
 
 TOLERANCE = 1e-4  # of scores: items this near may stand in either order
-_BLOCK = 8  # few, so that requests get their turn in between
+_BLOCK = 32
 
 
-def differing_users(
-    model: Model, most: int, seed: int = 0, pause: Callable[[], None] = lambda: None
-) -> int:
+def differing_users(model: Model, most: int, seed: int = 0) -> int:
     """How many of at most `most` random users get another list here than was published.
 
     Args:
         model: with its published lists.
         most: users that are drawn.
         seed: of the draw.
-        pause: called between blocks of users.
     """
     n = len(model.list_ids)
     drawn = np.sort(np.random.default_rng(seed).permutation(n)[:most])
@@ -34,7 +29,6 @@ def differing_users(
         for place, user in enumerate(users.tolist()):
             own = made.users == place
             differing += not same_list(model, user, made.codes[own], made.scores[own])
-        pause()
     return differing
 
 

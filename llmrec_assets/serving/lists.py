@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from llmrec_assets.core.behaviors import EXPOSURE
 from llmrec_assets.core.lists import ListSettings
@@ -18,7 +17,7 @@ from llmrec_assets.core.reranking import Reranking
 from llmrec_assets.serving import times
 from llmrec_assets.serving.journal import Kind
 from llmrec_assets.serving.live_events import LiveEvent
-from llmrec_assets.serving.model import Model, Slots
+from llmrec_assets.serving.model import Filters, Model, Slots
 from llmrec_assets.serving.schemas import ListOptions, SessionRequest, WhyRequest
 from llmrec_assets.serving.variety import varied
 
@@ -34,7 +33,7 @@ class Wish:
     user: int | None  # its code in the package
     events: Sequence[LiveEvent]  # newer than the package
     settings: ListSettings
-    allowed: torch.Tensor | None  # bool [V+1]
+    filters: Filters
     hidden: np.ndarray  # int64 [h], codes that are never listed
     strict: bool  # the request itself asks for unseen items only
     list_id: str
@@ -93,7 +92,7 @@ def wish(
         user,
         events,
         settings,
-        model.allowed(categories, options.min_price, options.max_price),
+        (categories, options.min_price, options.max_price),
         np.array(sorted(hidden), dtype=np.int64),
         strict,
         made_id,
@@ -223,8 +222,8 @@ def fallback(wanted: Wish) -> Slots:
 def _kept(wanted: Wish, slots: Slots, also_not: np.ndarray | None = None) -> Slots:
     """The slots that the request lets through; one look-up an item, as the cold start has all."""
     allowed = np.ones(wanted.model.snapshot.n_items + 1, dtype=bool)
-    if wanted.allowed is not None:
-        allowed &= wanted.allowed.numpy()
+    if (kept := wanted.model.allowed(wanted.filters)) is not None:
+        allowed &= kept.numpy()
     allowed[wanted.hidden] = False
     if wanted.settings.exclude_seen:
         allowed[wanted.seen] = False

@@ -29,6 +29,11 @@ class ServiceMeasures:
             registry=mine,
         )
         self.waiting = Gauge("llmrec_lists_waiting", "Lists in the queue.", registry=mine)
+        self.rankers_ended = Counter(
+            "llmrec_rankers_ended",
+            "Processes that rank that ended unasked; another takes their place.",
+            registry=mine,
+        )
         self.feedback = Counter(
             "llmrec_feedback", "Records by outcome.", ["outcome"], registry=mine
         )
@@ -53,6 +58,10 @@ class ServiceMeasures:
     def batch(self, size: int) -> None:
         """A batch was ranked."""
         self.batches.observe(size)
+
+    def ranker_ended(self) -> None:
+        """The process that ranks ended unasked."""
+        self.rankers_ended.inc()
 
     def serves(self, package: str, model_version: str, generated: float) -> None:
         """A package serves from now on."""

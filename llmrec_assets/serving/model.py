@@ -6,7 +6,7 @@ model, and a request uses one from begin to end.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from llmrec_assets.published import Published, PublishedInfo
 from llmrec_assets.serving.live_events import LiveEvent
 from llmrec_assets.serving.titles import TitleSearch
 
+Filters = tuple[tuple[str, ...], float | None, float | None]  # categories, least and most price
+EVERYTHING: Filters = ((), None, None)
 _SOURCES = np.array(["model", "exploration", "fallback"], dtype=object)
 
 
@@ -66,8 +68,6 @@ class Model:
         self._read_items(published)
         self._read_lists(published)
         self.traits = self._traits()
-        self.titles = TitleSearch([facts["title"] for facts in self.facts[1:]])
-        self.cold = self._cold_start()
         # Filters repeat; the cache lives and dies with the model.
         self.allowed = lru_cache(maxsize=64)(self._allowed)
 
@@ -104,7 +104,13 @@ class Model:
         first = np.where(known.first_time == never, UNKNOWN_TIME, known.first_time)
         return ItemTraits.of(self.snapshot.item_vectors, categories, known.events, first)
 
-    def _cold_start(self) -> Slots:
+    @cached_property
+    def titles(self) -> TitleSearch:
+        """Of the catalogue."""
+        return TitleSearch([facts["title"] for facts in self.facts[1:]])
+
+    @cached_property
+    def cold(self) -> Slots:
         """The list of somebody without a history, over all items."""
         logits = score(self.snapshot, assemble(self.snapshot, [History()]))[0, 1:].double()
         order = torch.argsort(logits, descending=True, stable=True)
@@ -123,12 +129,11 @@ class Model:
         scores, chances, propensities = self._numbers[span].T
         return Slots(self._codes[span].astype(np.int64), scores, chances, propensities, sources)
 
-    def _allowed(
-        self, categories: tuple[str, ...], least: float | None, most: float | None
-    ) -> torch.Tensor | None:
-        """Items that a filter leaves, bool [V+1]; None where there is no filter."""
-        if not categories and least is None and most is None:
+    def _allowed(self, filters: Filters) -> torch.Tensor | None:
+        """Items that filters leave, bool [V+1]; None where there is none."""
+        if filters == EVERYTHING:
             return None
+        categories, least, most = filters
         kept = np.ones(len(self.facts), dtype=bool)
         if categories:
             kept &= np.isin(self.categories, [self._categories.get(c, -2) for c in categories])

@@ -1,4 +1,4 @@
-"""The process of the service: one event loop, one thread that ranks, one that writes."""
+"""One event loop that answers, a thread that writes, and a process beside it that ranks."""
 
 import signal
 import socket
@@ -11,8 +11,8 @@ from llmrec_assets.serving import logs
 from llmrec_assets.serving.app import make_app
 from llmrec_assets.serving.options import ServeOptions
 
-# The thread that ranks holds the interpreter between the parts of its work; requests that come in
-# meanwhile wait for less than this, not for the default of 5 ms.
+# Threads that explain and load hold the interpreter between the parts of their work; requests that
+# come in meanwhile wait for less than this, not for the default of 5 ms.
 _SWITCH_SECONDS = 0.0005
 _GRACE_SECONDS = 10
 

@@ -17,6 +17,7 @@ from llmrec_assets.serving.live_events import LiveEvent, LiveEvents
 from llmrec_assets.serving.measures import ServiceMeasures
 from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.options import ServeOptions
+from llmrec_assets.serving.ranking import Job
 from llmrec_assets.serving.rebuilding import is_over, live_events, rebuild
 from llmrec_assets.serving.schemas import Feedback, ListOptions, WhyRequest
 from llmrec_assets.serving.shown_lists import ShownLists
@@ -54,7 +55,12 @@ class Service:
         self.measures.waiting.set_function(lambda: self.engine.waiting)
         self.measures.live_events.set_function(lambda: self.live.count)
         self.watcher = Watcher(
-            layout, options.canary_users, self._take_over, self._prepare, self._count_takeover
+            layout,
+            options.canary_users,
+            self.engine,
+            self._take_over,
+            self._prepare,
+            self._count_takeover,
         )
         self._model: Model | None = None
         self._writer: CopyWriter | None = None
@@ -64,14 +70,13 @@ class Service:
         """Publish what a dead process left, then begin; packages are looked for from now on."""
         self.journal.recover()
         self.journal.start()
-        self.engine.start()
         self._watching = asyncio.create_task(self.watcher.watch(self.options.poll_seconds))
 
     async def stop(self) -> None:
         """Finish what was begun; feedback goes to the landing zone."""
         if self._watching:
             self._watching.cancel()
-        await asyncio.to_thread(self.engine.stop)
+        await self.engine.stop()
         await asyncio.to_thread(self.journal.stop)
 
     @property
@@ -126,13 +131,15 @@ class Service:
         if wanted.unchanged:  # ranking it again would give the same: the takeover has seen to it
             return self._made(Made(wanted, lists.fallback(wanted), "published"), user_id)
         slots = await self.engine.rank(
-            model,
-            model.history(wanted.user, wanted.events),
-            wanted.settings,
-            wanted.allowed,
-            wanted.hidden,
-            wanted.list_id,
-            wanted.reranking,
+            Job(
+                wanted.user,
+                model.history(wanted.user, wanted.events).new,
+                wanted.settings,
+                wanted.hidden,
+                wanted.list_id,
+                wanted.filters,
+                wanted.reranking,
+            )
         )
         if slots is None:
             made = Made(lists.replaced(wanted), lists.fallback(wanted), "fallback")

@@ -1,4 +1,4 @@
-"""A new package is loaded beside the old one, checked, and takes over in one assignment."""
+"""A new package is loaded beside the old one, checked by its ranker, and takes over at once."""
 
 import asyncio
 import os
@@ -14,17 +14,13 @@ from pydantic import ValidationError
 from llmrec_assets import published
 from llmrec_assets.core.quick_texts import quickened
 from llmrec_assets.layout import Layout
-from llmrec_assets.published import BrokenPackage
+from llmrec_assets.published import BrokenPackage, Published
 from llmrec_assets.serving import logs
-from llmrec_assets.serving.canary import differing_users
+from llmrec_assets.serving.engine import Engine
 from llmrec_assets.serving.model import Model
+from llmrec_assets.serving.rankers import Ranker, Refused
 
 _NICENESS = 10  # of the thread that loads: requests come first
-_PAUSE = 0.002
-
-
-class Refused(Exception):
-    """A package must not take over; the message says why."""
 
 
 class Watcher:
@@ -34,12 +30,14 @@ class Watcher:
         self,
         layout: Layout,
         canary_users: int,
+        engine: Engine,
         take_over: Callable[[Model, Any], None],
         prepare: Callable[[Model], Any],
         count: Callable[[str], None],
     ) -> None:
         """`prepare` runs beside requests, and what it gives goes to `take_over`, which does not."""
         self.layout, self.canary_users, self.count = layout, canary_users, count
+        self.engine = engine
         self.take_over, self.prepare = take_over, prepare
         self.current: str | None = None
         self.refused: tuple[str, int] | None = None  # the package, and when it was made current
@@ -64,7 +62,7 @@ class Watcher:
         self.reason = f"package {found} is being loaded"
         started = time.monotonic()
         try:
-            model, prepared = await _in_background(lambda: self._ready(found))
+            model, prepared, ranker = await self._ready(found)
         except FileNotFoundError:
             if published.read_current(self.layout) == found:
                 self._refuse(mark, "a file is missing")
@@ -76,6 +74,7 @@ class Watcher:
             self._refuse(mark, logs.place_of(error))
             return
         self.take_over(model, prepared)
+        self.engine.use(ranker)
         self.current = found
         logs.say("package took over", package=found, model_version=model.info.model_version,
                  seconds=round(time.monotonic() - started, 2))  # fmt: skip
@@ -86,30 +85,28 @@ class Watcher:
         self.count("refused")
         logs.warn("package refused", package=package, reason=reason)
 
-    def _ready(self, package: str) -> tuple[Model, Any]:
-        """The checked package, and what was prepared for it.
+    async def _ready(self, package: str) -> tuple[Model, Any, Ranker]:
+        """The package, what was prepared for it, and who ranks it.
 
         Raises:
-            Refused: lists made here differ from the published ones, also by the slower scorer.
+            Refused: lists that are made by it differ from the published ones.
         """
-        whole = published.load(self.layout.packages / package)
-        pause = (lambda: time.sleep(_PAUSE)) if self.current else (lambda: None)
-        quick = quickened(whole.snapshot)
-        for snapshot in (quick, whole.snapshot) if quick is not whole.snapshot else (quick,):
-            is_quick = snapshot is not whole.snapshot
-            try:
-                model = Model(replace(whole, snapshot=snapshot))
-                differing = differing_users(model, self.canary_users, pause=pause)
-            except RuntimeError as error:  # of PyTorch's, which promises nothing of that product
-                if not is_quick:
-                    raise
-                logs.warn("the quick scorer fails", package=package, error=logs.place_of(error))
-                continue
-            if not differing:
-                return model, self.prepare(model)
-            logs.warn("lists differ from the published ones", package=package, users=differing,
-                      quick=is_quick)  # fmt: skip
-        raise Refused("lists differ from the published ones")
+        folder = self.layout.packages / package
+        ranker = await self.engine.start(folder, self.canary_users)
+        try:
+            whole = await _in_background(lambda: published.load(folder))
+            await ranker.ready()
+            model, prepared = await _in_background(lambda: self._prepared(whole, ranker.quick))
+        except BaseException:
+            ranker.kill()
+            raise
+        return model, prepared, ranker
+
+    def _prepared(self, whole: Published, quick: bool) -> tuple[Model, Any]:
+        snapshot = quickened(whole.snapshot) if quick else whole.snapshot
+        model = Model(replace(whole, snapshot=snapshot))
+        _ = model.cold, model.titles  # made here, not at the first request
+        return model, self.prepare(model)
 
 
 async def _in_background(work: Callable[[], Any]) -> Any:  # noqa: ANN401

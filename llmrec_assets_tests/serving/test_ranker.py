@@ -1,0 +1,70 @@
+"""The process that ranks is replaced where it ends, and nobody's request fails meanwhile."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+
+def rankers(process):
+    """The processes that rank for a service."""
+    return [
+        child
+        for child in psutil.Process(process.process.pid).children()
+        if "llmrec_assets.serving.ranker" in " ".join(child.cmdline())
+    ]
+
+
+def source(client):
+    """How a list came to be that nobody published."""
+    answer = client.recommend("u0001", k=25)
+    assert answer.status == 200
+    assert len(answer.json["items"]) == 25
+    return answer.json["source"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_process_that_ends_is_replaced_and_lists_stand_in_until_then(start, sent):
+    process = start()
+    client = process.client()
+    assert source(client) == "live"
+    (ranker,) = rankers(process)
+    os.kill(ranker.pid, sent)
+    process.wait_for_log("the process that ranks ended")
+    assert source(client) == "fallback"
+    process.wait_for_log("another ranks")
+    assert source(client) == "live"
+    (another,) = rankers(process)
+    assert another.pid != ranker.pid
+    ended = "llmrec_rankers_ended_total"
+    assert process.metric(ended)[ended] == 1
+
+
+def test_a_process_that_hangs_costs_the_budget_and_no_failure(start):
+    process = start(LLMREC_SERVE_BUDGET_MS="300")
+    (ranker,) = rankers(process)
+    ranker.suspend()
+    assert source(process.client()) == "fallback"
+    ranker.resume()
+    deadline = time.monotonic() + 30
+    while source(process.client()) != "live":
+        assert time.monotonic() < deadline
+
+
+def test_the_process_ends_with_its_service_however_that_ends(start):
+    for end in ("stop", "kill"):
+        process = start()
+        (ranker,) = rankers(process)
+        getattr(process, end)()
+        ranker.wait(timeout=20)
+
+
+def test_an_old_package_leaves_no_process(start, store, serving_root):
+    process = start()
+    (before,) = rankers(process)
+    store.switch(serving_root, 1)
+    process.wait_for_log("package took over")
+    before.wait(timeout=20)
+    assert len(rankers(process)) == 1

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from llmrec_assets.serving import logs
 from llmrec_assets.serving.model import Slots
-from llmrec_assets.serving.rankers import Ranker, Refused
+from llmrec_assets.serving.rankers import Ranker, Refused, settle
 from llmrec_assets.serving.ranking import Job
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a process that ended is replaced
@@ -63,17 +63,25 @@ class Engine:
         for task in self._tasks:
             task.cancel()
 
-    async def rank(self, job: Job) -> Slots | None:
-        """The list; None where the budget was missed, too many wait, or nobody ranks."""
-        ranker = self._ranker
-        if ranker is None:
-            return None
-        ahead = ranker.waiting
-        if ahead and (ahead >= self.most_waiting or ahead * ranker.cost > self.budget):
-            return None  # it would come too late, and those behind it later still
+    def rank(self, job: Job) -> "asyncio.Future[Slots | None]":
+        """The list; None where the budget was missed, too many wait, or nobody ranks.
+
+        It is asked for at once, so that the job and who ranks are of one package.
+        """
+        loop, ranker = asyncio.get_running_loop(), self._ranker
+        if ranker is None or self._is_late(ranker):
+            none: asyncio.Future[Slots | None] = loop.create_future()
+            none.set_result(None)
+            return none
         made = ranker.ask(job, time.monotonic() + self.budget)
-        await asyncio.wait((made,), timeout=self.budget)
-        return made.result() if made.done() else None
+        late = loop.call_later(self.budget, settle, made, None)
+        made.add_done_callback(lambda _: late.cancel())
+        return made
+
+    def _is_late(self, ranker: Ranker) -> bool:
+        """Whether a list would come too late, and those behind it later still."""
+        ahead = ranker.waiting
+        return ahead > 0 and (ahead >= self.most_waiting or ahead * ranker.cost > self.budget)
 
     async def _listen(self, ranker: Ranker) -> None:
         """Take what is ranked; put another in the place of a process that ends unasked."""

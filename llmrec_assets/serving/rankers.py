@@ -90,10 +90,10 @@ class Ranker:
             self.cost = told.cost
             measure(told.size)
             for number, slots in told.slots:
-                _settle(self._asked.pop(number), slots)
+                settle(self._asked.pop(number), slots)
         self._writer.close()
         while self._asked:
-            _settle(self._asked.popitem()[1], None)
+            settle(self._asked.popitem()[1], None)
 
     async def end(self) -> None:
         """No more jobs come: the process ends after what it was asked."""
@@ -119,6 +119,7 @@ class Ranker:
             return None
 
 
-def _settle(made: "asyncio.Future[Slots | None]", slots: Slots | None) -> None:
+def settle(made: "asyncio.Future[Slots | None]", slots: Slots | None) -> None:
+    """Give a list to those who wait for it, unless they have one, or none, already."""
     if not made.done():
         made.set_result(slots)

@@ -5,6 +5,7 @@ and the events that it lacks are one pair, exchanged in one step.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,11 +19,14 @@ from llmrec_assets.serving.measures import ServiceMeasures
 from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.options import ServeOptions
 from llmrec_assets.serving.ranking import Job
+from llmrec_assets.serving.ready_lists import ReadyLists
 from llmrec_assets.serving.rebuilding import is_over, live_events, rebuild
-from llmrec_assets.serving.schemas import Feedback, ListOptions, WhyRequest
+from llmrec_assets.serving.schemas import Feedback, ListOptions, SessionRequest, WhyRequest
 from llmrec_assets.serving.shown_lists import ShownLists
 from llmrec_assets.serving.takeover import Watcher
 from llmrec_assets.serving.why import why
+
+_MOST_FORESEEN = 8  # lists in the queue with which none is made before it is asked for
 
 
 class NotReady(Exception):
@@ -51,7 +55,7 @@ class Service:
         }
         self.journal = Journal(self.folders, close_after=options.segment_seconds)
         self.engine = Engine(options.budget_ms / 1e3, options.most_waiting, self.measures)
-        self.live, self.shown = LiveEvents(), ShownLists()
+        self.live, self.shown, self.ready = LiveEvents(), ShownLists(), ReadyLists()
         self.measures.waiting.set_function(lambda: self.engine.waiting)
         self.measures.live_events.set_function(lambda: self.live.count)
         self.watcher = Watcher(
@@ -109,6 +113,7 @@ class Service:
         self._writer = writer
         gone = set() if self._model is None else self._model.users.keys() - model.users.keys()
         self._model = model
+        self.ready.clear()
         # Who was in the package and is no more was erased.
         self.live.settle(lambda event: event.user in gone or is_over(event, model))
         self.live.add(events)
@@ -127,25 +132,40 @@ class Service:
             times.BadTime: a time of the session cannot be read.
         """
         wanted = lists.wish(self.model, user_id, self.live.of(user_id), options)
-        model = wanted.model
+        if user_id is not None and not isinstance(options, SessionRequest):
+            self.ready.asked(user_id, options)
         if wanted.unchanged:  # ranking it again would give the same: the takeover has seen to it
             return self._made(Made(wanted, lists.fallback(wanted), "published"), user_id)
-        slots = await self.engine.rank(
-            Job(
-                wanted.user,
-                model.history(wanted.user, wanted.events).new,
-                wanted.settings,
-                wanted.hidden,
-                wanted.list_id,
-                wanted.filters,
-                wanted.reranking,
-            )
-        )
+        slots = await asyncio.shield(self._ranked(wanted))
         if slots is None:
             made = Made(lists.replaced(wanted), lists.fallback(wanted), "fallback")
         else:
             made = Made(wanted, lists.checked(wanted, slots), "live")
         return self._made(made, user_id)
+
+    def _ranked(self, wanted: lists.Wish) -> "asyncio.Future[Slots | None]":
+        """The list, which may be there already."""
+        new = wanted.model.history(wanted.user, wanted.events).new
+        job = Job(
+            wanted.user,
+            new,
+            wanted.settings,
+            wanted.hidden,
+            wanted.list_id,
+            wanted.filters,
+            wanted.reranking,
+        )
+        return self.ready.get(wanted.list_id, lambda: self.engine.rank(job))
+
+    def _foresee(self, users: Iterable[str]) -> None:
+        """Have the next lists made of users that something happened to, while nobody waits."""
+        for user in users:
+            options = self.ready.options_of(user)
+            if options is None or self.engine.waiting >= _MOST_FORESEEN:
+                continue
+            wanted = lists.wish(self.model, user, self.live.of(user), options)
+            if not wanted.unchanged and wanted.list_id not in self.ready:
+                self._ranked(wanted)
 
     def _made(self, made: Made, user_id: str | None) -> Made:
         """Remember a list that the pipeline does not know, and count it."""
@@ -185,7 +205,9 @@ class Service:
         receipt = await self.journal.keep(records, self.shown.named_by(responses))
         model = self.model  # perhaps another by now: it may hold the segment already
         events = live_events(receipt.fresh, receipt.names, model)
-        self.live.add(event for event in events if not model.holds(event))
+        new = [event for event in events if not model.holds(event)]
+        self.live.add(new)
+        self._foresee(dict.fromkeys(event.user for event in new))
         self.measures.feedback.labels("accepted").inc(len(receipt.fresh))
         self.measures.feedback.labels("duplicate").inc(receipt.duplicates)
         return len(receipt.fresh), receipt.duplicates

@@ -7,7 +7,7 @@ Makes a package, starts `llmrec serve` on it as its own process, and from this p
 lists of random users: at a fixed rate (Poisson arrivals, whose times do not wait for answers, and
 latency counted from the intended time of sending), then as fast as 32 connections go. A SHARE of
 the requests brings an event that the package does not have, so the model ranks; the others get what
-was published. The service has one thread that ranks and one that talks; this process has one. The
+was published. The service has a process that talks and one that ranks; this process is a third. The
 canary is off, as only some of the users have a published list of their own.
 """
 
@@ -132,7 +132,7 @@ async def saturated(port: int, asked: list[bytes], seconds: float) -> Load:
 
 
 def measure(layout: Layout, asked: argparse.Namespace, n_items: int, rates: list[float]) -> float:
-    """Report one package; the service's resident megabytes after it."""
+    """Report one package; the service's megabytes after it."""
     service = Process(
         layout,
         LLMREC_SERVE_CANARY_USERS="0",
@@ -142,29 +142,35 @@ def measure(layout: Layout, asked: argparse.Namespace, n_items: int, rates: list
     )
     try:
         service.wait_until_ready()
-        process, port = psutil.Process(service.process.pid), service.port
+        port, talks = service.port, psutil.Process(service.process.pid)
+        processes = [talks, *talks.children()]
         for share in asked.new:
             wanted = requests(asked.users, n_items, share, np.random.default_rng(0))
             asyncio.run(saturated(port, wanted, 3.0))  # warm
             for rate in rates:
-                _report(process, at_rate(port, wanted, rate, asked.seconds), f"{rate:g}/s", share)
-            _report(process, saturated(port, wanted, asked.seconds), "saturated", share)
-        return process.memory_info().rss / 1e6
+                _report(processes, at_rate(port, wanted, rate, asked.seconds), f"{rate:g}/s", share)
+            _report(processes, saturated(port, wanted, asked.seconds), "saturated", share)
+        return sum(process.memory_full_info().pss for process in processes) / 1e6
     finally:
         service.kill()
 
 
 def _report(
-    process: psutil.Process, run: Coroutine[None, None, Load], name: str, new: float
+    processes: list[psutil.Process], run: Coroutine[None, None, Load], name: str, new: float
 ) -> None:
-    before, started = process.cpu_times(), time.perf_counter()
+    before, started = _busy(processes), time.perf_counter()
     load = asyncio.run(run)
-    spent, after = time.perf_counter() - started, process.cpu_times()
-    busy = after.user + after.system - before.user - before.system
+    spent, busy = time.perf_counter() - started, _busy(processes) - before
     print(
         f"{new:4.0%} new {name:>10} {load.row(spent, busy)}  load average {os.getloadavg()[0]:.1f}",
         flush=True,
     )
+
+
+def _busy(processes: list[psutil.Process]) -> float:
+    """CPU-seconds that they have spent."""
+    times = [process.cpu_times() for process in processes]
+    return sum(spent.user + spent.system for spent in times)
 
 
 def package(folder: Path, n_items: int, n_users: int) -> Layout:
@@ -201,7 +207,7 @@ def main() -> None:
             print(f"{n_items} items, {asked.users} users, {serving_package.EVENTS} events each")
             rates = asked.rate if n_items == asked.items else []
             memory.append(measure(layout, asked, n_items, rates))
-            print(f"{'memory':>10} {memory[-1]:8.0f} MB resident")
+            print(f"{'memory':>10} {memory[-1]:8.0f} MB of both processes (PSS)")
         if asked.slope:
             slope = (memory[1] - memory[0]) / asked.items * 1e6
             print(f"{'slope':>10} {slope:8.0f} MB for 1e6 items more")

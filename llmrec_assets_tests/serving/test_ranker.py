@@ -1,5 +1,6 @@
 """The process that ranks is replaced where it ends, and nobody's request fails meanwhile."""
 
+import itertools
 import os
 import signal
 import time
@@ -17,9 +18,12 @@ def rankers(process):
     ]
 
 
+_users = itertools.count()
+
+
 def source(client):
-    """How a list came to be that nobody published."""
-    answer = client.recommend("u0001", k=25)
+    """How a list came to be that nobody published or made before."""
+    answer = client.recommend(f"u{next(_users):04}", k=25)
     assert answer.status == 200
     assert len(answer.json["items"]) == 25
     return answer.json["source"]

@@ -42,6 +42,8 @@ class Traffic:
     def exchange(self):
         for n in itertools.count(1):
             self.store.switch(self.layout, n % 2)
+            self.process.wait_for_log("package took over")
+            self.takeovers = n
             if self.stopped.wait(1.0):
                 return
 
@@ -96,7 +98,9 @@ def test_no_list_holds_what_it_must_not(start, store, serving_root, budget):
     for thread in traffic.threads:
         thread.start()
     try:
-        holds()
+        while traffic.takeovers < 2:
+            holds()
+            assert all(thread.is_alive() for thread in traffic.threads)
     finally:
         traffic.stopped.set()
         for thread in traffic.threads:

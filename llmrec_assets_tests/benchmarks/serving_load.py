@@ -1,14 +1,16 @@
 """How fast the online service answers, at 50,000 items by default.
 
     python -m llmrec_assets_tests.benchmarks.serving_load [--items N] [--users U]
-        [--rate R ...] [--new SHARE ...] [--slope]
+        [--rate R ...] [--new SHARE ...] [--ahead SECONDS] [--slope]
 
 Makes a package, starts `llmrec serve` on it as its own process, and from this process asks it for
 lists of random users: at a fixed rate (Poisson arrivals, whose times do not wait for answers, and
 latency counted from the intended time of sending), then as fast as 32 connections go. A SHARE of
-the requests brings an event that the package does not have, so the model ranks; the others get what
-was published. The service has a process that talks and one that ranks; this process is a third. The
-canary is off, as only some of the users have a published list of their own.
+the requests tells of an event that the package does not have, so the model ranks; the others get
+what was published. With --ahead these users post the event so long before they ask, as people do,
+instead of bringing it along; users asked before. The service has a process that talks and one that
+ranks; this process is a third. The canary is off, as only some of the users have a published list
+of their own.
 """
 
 import argparse
@@ -87,41 +89,72 @@ async def connected(port: int) -> "asyncio.Queue[Connection]":
     return free
 
 
-def requests(n_users: int, n_items: int, new: float, rng: np.random.Generator) -> list[bytes]:
-    """Of random users; a share `new` tells of an event that the package does not have."""
-    n = 20_000
+@dataclass(frozen=True)
+class Wanted:
+    """What is sent for one list."""
+
+    posted: bytes | None  # ahead of it
+    asked: bytes
+
+
+def requests(n_users: int, n_items: int, new: float, posts: bool, seed: int) -> list[Wanted]:
+    """Of random users; a share `new` tells of an event, in a post ahead or along with the wish."""
+    n, rng = 20_000, np.random.default_rng(seed)
     users, items = rng.integers(0, n_users, n).tolist(), rng.integers(0, n_items, n).tolist()
     made = []
     for user, item, told in zip(users, items, (rng.random(n) < new).tolist(), strict=True):
-        name = f"user{user:07}"
+        name, event = f"user{user:07}", {"item_id": f"item{item:07}", "behavior": "view"}
+        path = f"/v1/users/{name}/recommendations?k={K}"
         if not told:
-            head, body = f"GET /v1/users/{name}/recommendations?k={K}", b""
+            made.append(Wanted(None, _request("GET", path)))
+        elif posts:
+            known = {
+                "event_id": f"{seed}-{len(made)}",
+                "user_id": name,
+                "timestamp": int(time.time()),
+            }
+            posted = _request("POST", "/v1/feedback", {"events": [event | known]})
+            made.append(Wanted(posted, _request("GET", path)))
         else:
-            session = [{"item_id": f"item{item:07}", "behavior": "view"}]
-            body = json.dumps({"user_id": name, "k": K, "session": session}).encode()
-            head = "POST /v1/recommendations"
-        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
-        made.append(f"{head} HTTP/1.1\r\nHost: localhost\r\n{kind}\r\n".encode() + body)
+            along = {"user_id": name, "k": K, "session": [event]}
+            made.append(Wanted(None, _request("POST", "/v1/recommendations", along)))
     return made
 
 
-async def at_rate(port: int, asked: list[bytes], rate: float, seconds: float) -> Load:
-    """Poisson arrivals."""
-    free, load, tasks = await connected(port), Load(), []
-    rng = np.random.default_rng(1)
-    due = time.perf_counter()
-    for request in asked[: int(rate * seconds)]:
-        due += rng.exponential(1 / rate)
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.create_task(ask(free, request, due, load)))
+def _request(method: str, path: str, body: object = None) -> bytes:
+    content = json.dumps(body).encode() if body is not None else b""
+    head = (
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n" if content else ""
+    )
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode() + content
+
+
+async def at_rate(
+    port: int, wanted: list[Wanted], rate: float, seconds: float, ahead: float
+) -> Load:
+    """Poisson arrivals; what is posted goes `ahead` seconds before."""
+    free, load, posts = await connected(port), Load(), Load()
+    count, start = int(rate * seconds), time.perf_counter() + ahead
+    due = start + np.random.default_rng(1).exponential(1 / rate, count).cumsum()
+    todo = [(at, one.asked, load) for at, one in zip(due.tolist(), wanted, strict=False)]
+    todo += [
+        (at - ahead, one.posted, posts)
+        for at, one in zip(due.tolist(), wanted, strict=False)
+        if one.posted
+    ]
+    tasks = []
+    for at, request, into in sorted(todo, key=lambda one: one[0]):
+        await asyncio.sleep(max(0.0, at - time.perf_counter()))
+        tasks.append(asyncio.create_task(ask(free, request, at, into)))
     await asyncio.gather(*tasks)
+    load.failed += posts.failed
     return load
 
 
-async def saturated(port: int, asked: list[bytes], seconds: float) -> Load:
+async def saturated(port: int, wanted: list[Wanted], seconds: float) -> Load:
     """Every connection asks again as soon as it was answered."""
     free, load = await connected(port), Load()
-    end, waiting = time.perf_counter() + seconds, itertools.cycle(asked)
+    end, waiting = time.perf_counter() + seconds, itertools.cycle(one.asked for one in wanted)
 
     async def again() -> None:
         while time.perf_counter() < end:
@@ -144,12 +177,16 @@ def measure(layout: Layout, asked: argparse.Namespace, n_items: int, rates: list
         service.wait_until_ready()
         port, talks = service.port, psutil.Process(service.process.pid)
         processes = [talks, *talks.children()]
+        posts = asked.ahead > 0
         for share in asked.new:
-            wanted = requests(asked.users, n_items, share, np.random.default_rng(0))
-            asyncio.run(saturated(port, wanted, 3.0))  # warm
-            for rate in rates:
-                _report(processes, at_rate(port, wanted, rate, asked.seconds), f"{rate:g}/s", share)
-            _report(processes, saturated(port, wanted, asked.seconds), "saturated", share)
+            asyncio.run(saturated(port, requests(asked.users, n_items, 0, False, 0), 5.0))  # warm
+            for seed, rate in enumerate(rates):
+                wanted = requests(asked.users, n_items, share, posts, seed)
+                run = at_rate(port, wanted, rate, asked.seconds, asked.ahead)
+                _report(processes, run, f"{rate:g}/s", share)
+            if not posts:
+                wanted = requests(asked.users, n_items, share, posts, 0)
+                _report(processes, saturated(port, wanted, asked.seconds), "saturated", share)
         return sum(process.memory_full_info().pss for process in processes) / 1e6
     finally:
         service.kill()
@@ -193,6 +230,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--rate", type=float, nargs="+", default=[100.0])
     parser.add_argument("--new", type=float, nargs="+", default=[0.0, 0.2, 1.0], metavar="SHARE")
+    parser.add_argument("--ahead", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--budget-ms", default="50")
     parser.add_argument("--slope", action="store_true", help="Memory at twice the items too.")

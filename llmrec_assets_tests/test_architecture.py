@@ -22,7 +22,7 @@ ALLOWED = {
     "core": {"core"},
     "sql": {"sql", "core"},
     "resources": {"resources", "core", "layout", "published", "settings"},
-    "assets": {"assets", "sql", "resources", "core", "published", "settings"},
+    "assets": {"assets", "operations", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
     "operations": {

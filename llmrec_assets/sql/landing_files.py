@@ -20,7 +20,7 @@ import duckdb
 
 from llmrec_assets.sql.landing_csv import CsvSource
 from llmrec_assets.sql.landing_json import JsonSource
-from llmrec_assets.sql.landing_lines import MAX_ID, BadFile, stripped
+from llmrec_assets.sql.landing_lines import MAX_ID, BadFile, NoRows, stripped
 from llmrec_assets.sql.landing_parquet import ParquetSource
 from llmrec_assets.sql.landing_plan import Plan, match_columns
 
@@ -147,5 +147,5 @@ def _rows(cursor: duckdb.DuckDBPyConnection, database: str) -> int:
         + (select count(*) from {database}.rejects)"""
     rows = cursor.execute(query).fetchall()[0][0]
     if not rows:
-        raise BadFile("the file has no rows, only a header")
+        raise NoRows("the file has no rows, only a header")
     return rows

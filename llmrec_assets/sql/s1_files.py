@@ -11,6 +11,7 @@ import duckdb
 from llmrec_assets.sql.landing_files import StagedFile, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import FileTime
+from llmrec_assets.sql.s1_retention import EXPIRIES, FILE_AGES, kept
 from llmrec_assets.sql.s1_tables import (
     FILES,
     RAW_EVENTS,
@@ -58,7 +59,7 @@ class Taken:
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of the stage where they are missing."""
-    for table in TABLES:
+    for table in (*TABLES, EXPIRIES, FILE_AGES):
         table.create(connection)
 
 
@@ -97,7 +98,8 @@ def ingest(
     _reject(
         connection,
         arrival,
-        f"select line, r.reason, v.raw from refused r join {staged.view} v using (line)",
+        f"""select line, r.reason, {kept("r.reason", "v.raw")}
+        from refused r join {staged.view} v using (line)""",
     )
     rejected = staged.rows - taken.accepted - taken.duplicates
     ledger = [staged.rows, taken.accepted, taken.duplicates, rejected]

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from llmrec_assets.sql.landing_files import stage_file, unstage
-from llmrec_assets.sql.landing_lines import stripped
+from llmrec_assets.sql.landing_lines import BadFile, stripped
 from llmrec_assets.sql.landing_values import (
     detect_time,
     json_problem,
@@ -23,6 +23,7 @@ from llmrec_assets.sql.landing_values import (
     typed_time,
 )
 from llmrec_assets.sql.s1_files import Arrival, Taken, last_seq
+from llmrec_assets.sql.s1_retention import NO_AGE, forgets, too_old
 from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RETURNED_FILE
 
 REQUIRED = ("user_id", "item_id", "timestamp", "behavior")
@@ -87,6 +88,9 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     """
     staged = stage_file(connection, arrival.path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
     time = detect_time(connection, staged.view)
+    if time.kind == "relative" and forgets(connection):
+        unstage(connection, staged)
+        raise BadFile(NO_AGE)
     _type(connection, typed_time(staged.view, time))
     _judge(connection, arrival)
     _add(connection, arrival)
@@ -186,8 +190,8 @@ def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
     connection.execute(
         f"""create or replace temp table typed as
         with cells as (select line,
-            coalesce(problem, time_problem, {number_problem("rating")}, {number_problem("value")},
-                {json_problem("context")}) as problem,
+            coalesce(problem, time_problem, {too_old("time_utc")}, {number_problem("rating")},
+                {number_problem("value")}, {json_problem("context")}) as problem,
             event_id, user_id, item_id, time_utc as timestamp, time_step as step,
             lower({stripped("behavior")}) as behavior, {number("rating")} as rating,
             {number("value")} as value, session_id, text, caused_by,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.sql.s1_deletions import delete_events
 from llmrec_assets.sql.s1_files import Arrival, create_tables, reject_rows
 from llmrec_assets.sql.s1_raw_events import event_ids, retake_events
 from llmrec_assets.sql.s1_tables import (
@@ -77,9 +78,7 @@ def retract(
     (first_seq,), *_ = connection.execute(
         f"select min(seq) from {RAW_EVENTS.full_name} where file_hash = ?", [content_hash]
     ).fetchall()
-    (rows,), *_ = connection.execute(
-        f"delete from {RAW_EVENTS.full_name} where event_id in (select event_id from {_LOST})"
-    ).fetchall()
+    rows = delete_events(connection, f"event_id in (select event_id from {_LOST})")
     connection.execute(
         f"delete from {REJECTED_EVENTS.full_name} where kind = 'events' and file_hash = ?",
         [content_hash],

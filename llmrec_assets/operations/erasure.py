@@ -67,6 +67,7 @@ def forget(layout: Layout, user: str) -> Forgotten:
                     unread.append(path.name)
                     continue
                 if edited:
+                    edited.replace()
                     files.append(edited.name)
         if rows := persons.forget_user(connection, user):
             persons.record_erasure(connection, rows, len(files), versions, texts)

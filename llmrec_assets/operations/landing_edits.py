@@ -24,12 +24,20 @@ Choose = Callable[[StagedFile], tuple[str, list[object]]]
 
 @dataclass(frozen=True)
 class Edited:
-    """A landing file that lost rows."""
+    """A landing file that is to lose rows: the tables know it as it will be."""
 
-    name: str  # its name now
-    content_hash: str  # what it has now; of a file that is gone what it had
-    lines: list[int]  # of the rows that went
-    is_gone: bool  # no row was left
+    name: str  # its name then
+    content_hash: str  # what it will have; of a file that goes what it has
+    lines: list[int]  # of the rows that go
+    path: Path  # as it is
+    partial: Path | None  # what takes its place; None where no row is left
+
+    def replace(self) -> None:
+        """Make it so; may be repeated."""
+        if self.partial is not None:
+            self.partial.replace(self.path.with_name(self.name))
+        if self.partial is None or self.name != self.path.name:
+            self.path.unlink(missing_ok=True)
 
 
 def edit(
@@ -40,10 +48,10 @@ def edit(
     unchanged: Callable[[], bool] = lambda: True,
     remove_empty: bool = False,
 ) -> Edited | None:
-    """Replace a landing file by itself without the rows that `choose` hits; None if there are none.
+    """Write a landing file anew, beside it, without the rows that `choose` hits; None without any.
 
-    The file is replaced before the tables' transaction ends: after a crash in between it comes in
-    once more, as duplicates of what is there.
+    The caller replaces it: before the transaction ends, a crash lets the new file come in once more
+    as duplicates of what is there; after it, the old one.
 
     Args:
         connection: of the warehouse, in a transaction.
@@ -51,7 +59,7 @@ def edit(
         path: the file.
         choose: see `Choose`.
         unchanged: asked at last; where it is False nothing happens.
-        remove_empty: remove the file where no row is left, instead of leaving blank ones.
+        remove_empty: let a file go of which no row is left, instead of leaving blank ones.
 
     Raises:
         BadFile: it cannot be read.
@@ -59,11 +67,8 @@ def edit(
     required, optional, ids = KINDS[kind]
     staged = stage_file(connection, path, required=required, optional=optional, ids=ids)
     query, parameters = choose(staged)
-    found = read_columns(
-        connection,
-        f"select line, coalesce(hit, false) as hit from ({query}) order by 1",
-        parameters,
-    )
+    told = f"select line, coalesce(hit, false) as hit from ({query}) order by line"
+    found = read_columns(connection, told, parameters)
     unstage(connection, staged)
     hit = found["hit"].astype(bool)
     lines = found["line"][hit].tolist()
@@ -71,18 +76,14 @@ def edit(
         return None
     old = sha256(path)
     if remove_empty and hit.all():
-        path.unlink()
-        return Edited(path.name, old, lines, is_gone=True)
+        return Edited(path.name, old, lines, path, None)
     partial = path.with_name(f".{path.name}")
     blank_rows(path, partial, set(lines), found["line"].tolist())
     new = sha256(partial)
     returned = path.name == RETURNED_FILE.format(old)
-    target = path.with_name(RETURNED_FILE.format(new)) if returned else path
-    partial.replace(target)
-    if target != path:
-        path.unlink()
-    persons.note_hash(connection, kind, old, new, (path.name, target.name))
-    return Edited(target.name, new, lines, is_gone=False)
+    name = RETURNED_FILE.format(new) if returned else path.name
+    persons.note_hash(connection, kind, old, new, (path.name, name))
+    return Edited(name, new, lines, path, partial)
 
 
 def sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import get_args
 
 import duckdb
 
-from llmrec_assets.operations.landing_edits import edit
+from llmrec_assets.operations.landing_edits import Edited, edit
 from llmrec_assets.resources.landing import Kind, Landing, LandingFile
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import list_files, s1_files, s1_retention
@@ -58,13 +58,15 @@ def forget(
                 continue
             try:
                 with warehouse.connect() as connection:
-                    name = _edit(connection, kind, file, before)
+                    edited = _edit(connection, kind, file, before)
             except NoRows:
                 continue
             except BadFile:
                 unread.append(file.name)
                 continue
-            files += [name] if name else []
+            if edited:  # the tables know it: a crash lets what is old come in once more, refused
+                edited.replace()
+                files.append(edited.name)
     with warehouse.connect() as connection:
         rows = s1_retention.forget_rows(connection, before)
         versions = s1_retention.finish(connection, rows, len(files))
@@ -73,8 +75,8 @@ def forget(
 
 def _edit(
     connection: duckdb.DuckDBPyConnection, kind: str, file: LandingFile, before: datetime
-) -> str | None:
-    """Take the old rows out of a landing file; its name where it had some.
+) -> Edited | None:
+    """A landing file without its old rows, of which the tables know; None where it has none.
 
     What has no readable time is as old as its arrival, and new where that is still to come.
     """
@@ -86,10 +88,10 @@ def _edit(
         s1_retention.forget_rejected_lines(
             connection, kind, edited.content_hash, file.name, edited.lines
         )
-    if "oldest" in ages and came is not None and not (edited and edited.is_gone):
+    if "oldest" in ages and came is not None:
         now = edited.content_hash if edited else file.content_hash
         s1_retention.note_oldest(connection, kind, now, ages["oldest"])
-    return edited.name if edited else None
+    return edited
 
 
 def _old(

@@ -78,6 +78,7 @@ class PublishedInfo(BaseModel):
     dictionary: dict[str, Behavior]  # what every known behaviour means
     segments: list[str]  # landing files of an online service that the package holds already
     relative: bool  # times are steps of each user's own
+    pseudonyms: str = ""  # check value of their key; empty where users have their own ids
     champion: Champion | None = None  # who serves
     challenger: Challenger | None = None
     links: dict[str, str] = {}  # dagster, mlflow → path there
@@ -199,6 +200,16 @@ def load(folder: Path) -> Published:
     )
 
 
+def read_info(folder: Path) -> PublishedInfo:
+    """What a package says of itself, unverified.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        pydantic.ValidationError: it is not of this form.
+    """
+    return PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+
+
 def verify(folder: Path) -> PublishedInfo:
     """What a package says of itself, if its files are as they were written.
 
@@ -207,7 +218,7 @@ def verify(folder: Path) -> PublishedInfo:
         BrokenPackage: a file has changed since.
         pydantic.ValidationError: package.json is not of this form.
     """
-    info = PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+    info = read_info(folder)
     for name, digest in info.files.items():
         if _sha256(folder / name) != digest:
             raise BrokenPackage(

@@ -15,6 +15,7 @@ from llmrec_assets.settings import setting
 def erase_user(user: str) -> None:
     """Forget USER everywhere, draw new lists without it, and prove that nothing is left."""
     from llmrec_assets.operations import erasure, search
+    from llmrec_assets.resources.warehouse import Warehouse
 
     layout = Layout.from_environment()
     require_store(layout)
@@ -31,6 +32,8 @@ def erase_user(user: str) -> None:
     with alone(layout):
         erasure.sweep(layout)
         left = search.find_user(layout, user)
+        if (known := Warehouse(path=str(layout.warehouse)).known_as(user)) != user:
+            left |= search.find_user(layout, known)
     if forgotten.versions:
         click.echo(f"models that had seen the user: {', '.join(forgotten.versions)}; the next one")
         click.echo("that is trained has not: llmrec run, or the job retrain")

@@ -49,9 +49,10 @@ def forget(layout: Layout, user: str) -> Forgotten:
     """
     _require_no_open_segment(layout)
     warehouse = Warehouse(path=str(layout.warehouse))
+    known = warehouse.known_as(user)
     with warehouse.connect() as connection:
-        versions = persons.versions_that_saw(connection, user)
-        texts = persons.personal_texts(connection, user)
+        versions = persons.versions_that_saw(connection, known)
+        texts = persons.personal_texts(connection, known)
         files, unread = [], []
         for kind, folder in (
             ("events", layout.landing_events),
@@ -60,7 +61,7 @@ def forget(layout: Layout, user: str) -> Forgotten:
         ):
             for path in sorted(p for p in folder.glob("*") if p.is_file() and p.name[0] != "."):
                 try:
-                    edited = edit(connection, kind, path, partial(_rows_of, user))
+                    edited = edit(connection, kind, path, partial(_rows_of, user, known))
                 except NoRows:
                     continue
                 except BadFile:
@@ -69,8 +70,10 @@ def forget(layout: Layout, user: str) -> Forgotten:
                 if edited:
                     edited.replace()
                     files.append(edited.name)
-        if rows := persons.forget_user(connection, user):
+        if rows := persons.forget_user(connection, known):
             persons.record_erasure(connection, rows, len(files), versions, texts)
+    if people := warehouse.people:
+        people.forget(known)
     return Forgotten(rows, files, unread, versions)
 
 
@@ -84,11 +87,14 @@ def _require_no_open_segment(layout: Layout) -> None:
             )
 
 
-def _rows_of(user: str, staged: StagedFile) -> tuple[str, list[object]]:
-    """The user's rows, and those that could not be read and name the user."""
-    query = f"""select line, user_id = ? as hit from {staged.view}
+def _rows_of(user: str, known: str, staged: StagedFile) -> tuple[str, list[object]]:
+    """The user's rows, and those that could not be read and name the user.
+
+    What the loop itself wrote, feedback that returns, names the user as the tables do.
+    """
+    query = f"""select line, user_id in (?, ?) as hit from {staged.view}
         union all select line, regexp_matches("row", ?) from {staged.rejects}"""
-    return query, [user, persons.as_word(user)]
+    return query, [user, known, persons.as_word(user)]
 
 
 def sweep(layout: Layout, rewrite: bool = True) -> None:

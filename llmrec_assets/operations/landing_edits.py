@@ -65,7 +65,9 @@ def edit(
         BadFile: it cannot be read.
     """
     required, optional, ids = KINDS[kind]
-    staged = stage_file(connection, path, required=required, optional=optional, ids=ids)
+    staged = stage_file(
+        connection, path, required=required, optional=optional, ids=ids, as_given=True
+    )
     query, parameters = choose(staged)
     told = f"select line, coalesce(hit, false) as hit from ({query}) order by line"
     found = read_columns(connection, told, parameters)

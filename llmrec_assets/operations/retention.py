@@ -15,7 +15,7 @@ import duckdb
 from llmrec_assets.operations.landing_edits import Edited, edit
 from llmrec_assets.resources.landing import Kind, Landing, LandingFile
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import list_files, s1_files, s1_retention
+from llmrec_assets.sql import list_files, persons, s1_files, s1_retention
 from llmrec_assets.sql.landing_files import StagedFile
 from llmrec_assets.sql.landing_lines import BadFile, NoRows
 from llmrec_assets.sql.landing_values import detect_time, typed_time
@@ -70,6 +70,9 @@ def forget(
     with warehouse.connect() as connection:
         rows = s1_retention.forget_rows(connection, before)
         versions = s1_retention.finish(connection, rows, len(files))
+        left = persons.every_user(connection)
+    if people := warehouse.people:
+        people.keep_only(left)
     return Expired(before, rows, files, unread, unfinished, versions)
 
 

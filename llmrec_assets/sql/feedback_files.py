@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from llmrec_assets.sql import landing_names
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
@@ -92,5 +93,6 @@ def ingest_file(
     found = {"rank": RANK, "value_problem": number_problem("value"), "typed": typed,
              "too_old": too_old("time_utc")}  # fmt: skip
     connection.execute(JUDGED.format(**found, feedback=FEEDBACK.full_name))
+    landing_names.remember(connection, staged.people, landing_names.GOOD)
     own = {"hash": content_hash}
     return LEDGER.take(connection, path.name, content_hash, staged, FEEDBACK, ADD, own)

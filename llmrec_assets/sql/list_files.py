@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.sql import landing_names
 from llmrec_assets.sql.landing_files import stage_file
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
@@ -87,4 +88,5 @@ def ingest_file(
         return LEDGER.refuse(connection, path.name, content_hash, str(error))
     typed = typed_time(staged.view, detect_time(connection, staged.view, TIME), TIME)
     connection.execute(JUDGED.format(problems=PROBLEMS, typed=typed))
+    landing_names.remember(connection, staged.people, landing_names.GOOD)
     return LEDGER.take(connection, path.name, content_hash, staged, SERVED_LISTS, ADD)

@@ -52,6 +52,12 @@ def tables_of_users(connection: duckdb.DuckDBPyConnection) -> list[str]:
     ]
 
 
+def every_user(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Whoever any table names."""
+    named = " union ".join(f"select user_id from {t}" for t in tables_of_users(connection))
+    return [user for (user,) in connection.execute(named).fetchall() if user is not None]
+
+
 def rows_of_user(connection: duckdb.DuckDBPyConnection, user: str) -> dict[str, pd.DataFrame]:
     """Table → the rows that are the user's; tables without any are left out."""
     found = {

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.sql import landing_names
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile, stripped
 from llmrec_assets.sql.landing_values import (
@@ -103,6 +104,8 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
         f"""select (select count(*) from judged where verdict = 'duplicate'),
             (select count(*) from refused) + (select count(*) from {staged.rejects})"""
     ).fetchall()[0]
+    good = "select user_id from typed where problem is null"
+    landing_names.remember(connection, staged.people, good)
     connection.execute("drop table typed; drop table judged")
     accepted = staged.rows - duplicates - refused
     return Taken(staged, time, accepted, duplicates, staged.ignored_columns)

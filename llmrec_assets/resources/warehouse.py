@@ -14,6 +14,7 @@ from pydantic import Field
 
 from llmrec_assets.core.plain_errors import without_values
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources import text_scrubber
 from llmrec_assets.resources.people import People, agree
 from llmrec_assets.resources.whole_file import make_once
 
@@ -50,7 +51,8 @@ class Warehouse(dg.ConfigurableResource):
 
         Raises:
             WarehouseBusy: another process held the file for longer than `wait_seconds`.
-            SettingError: the store began with another key of pseudonyms, or with none.
+            SettingError: the store began with another key of pseudonyms, or with none, or a setting
+                of how text is scrubbed is none.
             duckdb.Error: what a statement failed with, without the values that it quotes.
         """
         make_once(Path(self.path), lambda new: duckdb.connect(str(new)).close())
@@ -61,6 +63,7 @@ class Warehouse(dg.ConfigurableResource):
             agree(connection, people)
             if people is not None:
                 people.register(connection)
+            text_scrubber.register(connection)
             connection.begin()
             yield connection
             connection.commit()

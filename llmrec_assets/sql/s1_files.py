@@ -8,6 +8,7 @@ from typing import Literal
 
 import duckdb
 
+from llmrec_assets.sql.free_text import scrubbed
 from llmrec_assets.sql.landing_files import StagedFile, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import FileTime
@@ -94,11 +95,12 @@ def ingest(
         _enter(connection, arrival, [0, 0, 0, 0, None, None, []])
         return
     staged = taken.staged
-    _reject(connection, arrival, f"select line, reason, row from {staged.rejects}")
+    unread = scrubbed(connection, "row")
+    _reject(connection, arrival, f"select line, reason, {unread} from {staged.rejects}")
     _reject(
         connection,
         arrival,
-        f"""select line, r.reason, {kept("r.reason", "v.raw")}
+        f"""select line, r.reason, {kept("r.reason", scrubbed(connection, "v.raw"))}
         from refused r join {staged.view} v using (line)""",
     )
     rejected = staged.rows - taken.accepted - taken.duplicates

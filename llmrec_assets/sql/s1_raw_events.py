@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from llmrec_assets.sql import landing_names
+from llmrec_assets.sql.free_text import scrubbed
 from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile, stripped
 from llmrec_assets.sql.landing_values import (
@@ -189,7 +190,11 @@ def _add(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
 
 
 def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
-    """`typed`: every row with typed columns, its problem, and the hash of its content."""
+    """`typed`: every row with typed columns, its problem, and the hash of its content.
+
+    An event without an id is known by the text as given, however it is scrubbed.
+    """
+    given = CONTENT.replace(" text,", " given,")
     connection.execute(
         f"""create or replace temp table typed as
         with cells as (select line,
@@ -197,10 +202,12 @@ def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
                 {number_problem("value")}, {json_problem("context")}) as problem,
             event_id, user_id, item_id, time_utc as timestamp, time_step as step,
             lower({stripped("behavior")}) as behavior, {number("rating")} as rating,
-            {number("value")} as value, session_id, text, caused_by,
+            {number("value")} as value, session_id, text as given,
+            {scrubbed(connection, "text")} as text, caused_by,
             case when json_valid(context) then json(context)::varchar end as context
             from ({rows}))
-        select * replace (coalesce(event_id, content) as event_id),
+        select * exclude (given) replace (coalesce(event_id,
+                case when given is distinct from text then {given} else content end) as event_id),
             event_id is not null as own_event_id
         from (select *, {CONTENT} as content from cells)"""
     )

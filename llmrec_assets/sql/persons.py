@@ -230,7 +230,8 @@ def mentions(connection: duckdb.DuckDBPyConnection, user: str, telling: bool) ->
     columns = connection.execute(
         """select database_name, schema_name, table_name, column_name
         from duckdb_columns() where not internal
-            and (column_name = 'user_id' or data_type in ('VARCHAR', 'VARCHAR[]', 'JSON'))
+            and (column_name = 'user_id'
+                or regexp_matches(data_type, 'VARCHAR|JSON|ENUM|BLOB'))  -- also within lists
         order by all"""
     ).fetchall()
     found = {}

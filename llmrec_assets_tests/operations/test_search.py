@@ -7,6 +7,8 @@ import zlib
 
 import dagster as dg
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from llmrec_assets.instance import prepare
@@ -52,3 +54,11 @@ def test_compressed_cells_and_arrays_are_unpacked(tmp_path):
         connection.execute("insert into snapshots values (?)", [zlib.compress(MARKED.encode())])
     np.savez_compressed(tmp_path / "ids.npz", ids=np.frombuffer(MARKED.encode(), np.uint8))
     assert find_below(tmp_path, MARKED) == {"ids.npz: ids.npy": 1, "some.db: snapshots.body": 1}
+
+
+def test_columns_within_columns_are_read(tmp_path):
+    table = pa.table({"told": [{"who": MARKED, "to": ["x"]}], "raw": [MARKED.encode()]})
+    pq.write_table(table.append_column("to", [[[MARKED]]]), tmp_path / "nested.parquet")
+    assert set(find_below(tmp_path, "f3a")) == set()
+    found = find_below(tmp_path, 'marked"user⟂𝟟f3a')
+    assert {place.rpartition(".")[2] for place in found} >= {"told", "to"}

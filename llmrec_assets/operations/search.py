@@ -12,7 +12,6 @@ import duckdb
 
 from llmrec_assets.layout import Layout
 from llmrec_assets.sql import persons
-from llmrec_assets.sql.landing_lines import open_bytes
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 _LEAST = 6  # characters of an id that is searched for in any text, not in columns of users alone
@@ -55,6 +54,16 @@ def archives(layout: Layout) -> list[str]:
 
 
 def _read(path: Path, user: str) -> Iterator[tuple[str, int]]:
+    try:
+        yield from _as_what_it_is(path, user)
+    except (duckdb.Error, sqlite3.DatabaseError, zipfile.BadZipFile):
+        if path.suffix == ".duckdb":
+            raise
+        if is_telling(user):  # a broken file
+            yield from _in_bytes(path.read_bytes(), namer(user))
+
+
+def _as_what_it_is(path: Path, user: str) -> Iterator[tuple[str, int]]:
     with path.open("rb") as file:
         head = file.read(16)
     if path.suffix == ".duckdb":
@@ -68,9 +77,12 @@ def _read(path: Path, user: str) -> Iterator[tuple[str, int]]:
     elif head[:4] == b"PK\x03\x04":
         yield from _in_zip(path, namer(user))
     else:
-        with open_bytes(path) as file:
-            if count := namer(user)(file.read()):
-                yield "", count
+        yield from _in_bytes(path.read_bytes(), namer(user))
+
+
+def _in_bytes(raw: bytes, names: Callable[[object], int]) -> Iterator[tuple[str, int]]:
+    if count := names(raw):
+        yield "", count
 
 
 def _in_duckdb(path: Path, user: str) -> Iterator[tuple[str, int]]:
@@ -123,8 +135,9 @@ def namer(user: str) -> Callable[[object], int]:
 
 
 def _unpacked(raw: bytes) -> bytes:
+    """What zlib or gzip compressed, also where it was cut; all else as it is."""
     try:
-        return zlib.decompress(raw, wbits=47)  # of zlib or gzip, by its head
+        return zlib.decompressobj(wbits=47).decompress(raw) or raw
     except zlib.error:
         return raw
 

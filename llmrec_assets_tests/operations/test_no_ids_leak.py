@@ -43,7 +43,6 @@ def seen(tmp_path_factory):
     land_events(layout)
     llmrec("run")
     land_answers(layout)
-    llmrec("run")
     said.append(serve(layout))
     llmrec("run")
     llmrec("recommend", f"{MARK}nobody", code=1)
@@ -53,6 +52,9 @@ def seen(tmp_path_factory):
     break_the_store(layout)
     llmrec("run", code=1)
     mend_the_store(layout)
+    llmrec("erase-user", USERS[0], "--yes", code=1)  # files that cannot be read name the user
+    for name in ("broken.parquet", "no-header.csv"):
+        (layout.landing_events / name).unlink()
     llmrec("erase-user", USERS[0], "--yes")
     return layout, said
 
@@ -89,7 +91,7 @@ def land_events(layout):
     ]
     (layout.landing_events / "broken.jsonl").write_text("\n".join([*lines, ""]))
     (layout.landing_events / "broken.json").write_text(f'[{{"user_id": "{USERS[1]}"')
-    (layout.landing_events / "broken.parquet").write_bytes(b"PAR1" + USERS[0].encode() + b"PAR1")
+    (layout.landing_events / "broken.parquet").write_bytes(b"PAR1" + USERS[0].encode())
     items = "item_id,title\n" + "".join(f"i{n},Thing {n}\n" for n in range(6))
     (layout.landing_items / "items.csv").write_text(items)
 

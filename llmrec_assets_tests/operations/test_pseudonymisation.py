@@ -95,7 +95,7 @@ def test_the_service_takes_ids(root, run_job):
     try:
         process.wait_until_ready()
         client, user = process.client(), USERS[3]
-        answer = client.recommend(user).json
+        answer = client.recommend(user, k=20).json
         assert (answer["source"], answer["list_id"]) == ("published", list_ids[user])
         event = {"item_id": "i5", "timestamp": "2026-03-01T00:00:00Z", "behavior": "view",
                  "user_id": user, "event_id": "e1"}  # fmt: skip

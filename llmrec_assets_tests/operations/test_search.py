@@ -62,3 +62,9 @@ def test_columns_within_columns_are_read(tmp_path):
     assert set(find_below(tmp_path, "f3a")) == set()
     found = find_below(tmp_path, 'marked"user⟂𝟟f3a')
     assert {place.rpartition(".")[2] for place in found} >= {"told", "to"}
+
+
+def test_a_broken_file_is_read_as_bytes(tmp_path):
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1" + MARKED.encode())
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(MARKED.encode() * 9)[:-9])
+    assert find_below(tmp_path, MARKED)["cut.parquet"] == 1

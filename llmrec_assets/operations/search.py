@@ -135,11 +135,16 @@ def namer(user: str) -> Callable[[object], int]:
 
 
 def _unpacked(raw: bytes) -> bytes:
-    """What zlib or gzip compressed, also where it was cut; all else as it is."""
-    try:
-        return zlib.decompressobj(wbits=47).decompress(raw) or raw
-    except zlib.error:
-        return raw
+    """What zlib or gzip compressed, also in parts or where it was cut; all else as it is."""
+    parts, left = [], raw
+    while left:
+        unpacking = zlib.decompressobj(wbits=47)
+        try:
+            parts.append(unpacking.decompress(left))
+        except zlib.error:
+            break
+        left = unpacking.unused_data
+    return b"".join(parts) if any(parts) else raw
 
 
 def _plain(text: str) -> str:

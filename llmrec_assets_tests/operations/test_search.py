@@ -65,6 +65,8 @@ def test_columns_within_columns_are_read(tmp_path):
 
 
 def test_a_broken_file_is_read_as_bytes(tmp_path):
-    (tmp_path / "cut.parquet").write_bytes(b"PAR1" + MARKED.encode())
-    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(MARKED.encode() * 9)[:-9])
-    assert find_below(tmp_path, MARKED)["cut.parquet"] == 1
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 " + MARKED.encode())
+    packed = gzip.compress(f"{MARKED} {MARKED} ".encode())
+    (tmp_path / "cut.csv.gz").write_bytes(packed[:-9])
+    (tmp_path / "parts.csv.gz").write_bytes(packed * 2)
+    assert find_below(tmp_path, MARKED) == {"cut.parquet": 1, "cut.csv.gz": 2, "parts.csv.gz": 4}

@@ -2,7 +2,7 @@
 
 import click
 
-from llmrec_assets.commands import care, importing, loop, persons, service
+from llmrec_assets.commands import care, importing, loop, persons, rejected, service
 
 
 @click.group()
@@ -20,6 +20,7 @@ for command in (
     service.serve,
     service.key,
     importing.import_,
+    rejected.rejected,
     care.doctor,
     care.backup,
     care.restore,

@@ -3,7 +3,13 @@
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RETURNED_PREFIX, SERVED_PREFIX
+from llmrec_assets.sql.s1_tables import (
+    FILES,
+    RAW_EVENTS,
+    REPAIRED_PREFIX,
+    RETURNED_PREFIX,
+    SERVED_PREFIX,
+)
 
 # Columns that a file may leave out.
 OPTIONAL = ("rating", "value", "session_id", "text", "context")
@@ -14,7 +20,7 @@ def measures(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """The newest files that brought events, the newest first.
 
     Files that the service and the feedback stage write are left out: they are as small as the
-    traffic of a moment.
+    traffic of a moment. So are those of mended rows.
 
     Returns:
         `name`, `events`, `lag_hours` (of the newest event when the file came in; null where time is
@@ -28,6 +34,7 @@ def measures(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
             where kind = 'events' and accepted > 0
                 and not starts_with(name, '{RETURNED_PREFIX}')
                 and not starts_with(name, '{SERVED_PREFIX}')
+                and not starts_with(name, '{REPAIRED_PREFIX}')
                 and content_hash in (select file_hash from {RAW_EVENTS.full_name})
             order by ingested_at desc, name desc limit {_FILES_LOOKED_AT}
         ), rows_of as (

@@ -80,6 +80,8 @@ def versions_that_saw(connection: duckdb.DuckDBPyConnection, user: str) -> list[
 
 def personal_texts(connection: duckdb.DuckDBPyConnection, user: str) -> set[str]:
     """Keys of texts that tell of this user and of nobody else: histories and reviews."""
+    if not _is_there(connection, "s3_embeddings.text_features"):
+        return set()
     rows = connection.execute(
         """with events as (
             select user_id, behavior, item_id, details from s2_sequences.clean_events

@@ -5,6 +5,7 @@ from itertools import chain
 import dagster as dg
 
 from llmrec_assets.assets import (
+    contracts,
     loop_study,
     monitoring,
     s1_raw_events,
@@ -42,7 +43,7 @@ defs = dg.Definitions(
         for group, modules in GROUPS.items()
         for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
     ],
-    asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values())),
+    asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values(), [contracts])),
     jobs=jobs.ALL,
     sensors=sensors.ALL,
     schedules=schedules.ALL,

@@ -71,8 +71,9 @@ def type_items(
     connection.execute(
         f"""create or replace temp table typed as
         with cells as (
-            select line, coalesce(rows_read.problem, referred.problem, {number_problem("price")})
-                as problem, item_id, {", ".join(TEXTS)}, {number("price")} as price,
+            select line, item_id, {", ".join(TEXTS)}, {number("price")} as price,
+                coalesce(rows_read.problem, referred.problem, {number_problem("price")},
+                    case when {number("price")} < 0 then 'price is below 0' end) as problem,
                 others as attributes, mended.ingested_at as known_since
             from {staged.view} as rows_read left join referred using (line)
             left join {FILES.full_name} mended

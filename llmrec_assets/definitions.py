@@ -8,6 +8,7 @@ from llmrec_assets.assets import (
     contracts,
     loop_study,
     monitoring,
+    s1_item_checks,
     s1_raw_events,
     s2_sequences,
     s3_embeddings,
@@ -26,7 +27,7 @@ from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.run_health import watched_in_process_executor
 
 STAGES = {
-    "s1_raw_events": [s1_raw_events],
+    "s1_raw_events": [s1_raw_events, s1_item_checks, contracts],
     "s2_sequences": [s2_sequences],
     "s3_embeddings": [s3_embeddings],
     "s4_features": [s4_features],
@@ -43,7 +44,7 @@ defs = dg.Definitions(
         for group, modules in GROUPS.items()
         for asset in dg.load_assets_from_modules(modules, group_name=group, include_specs=True)
     ],
-    asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values(), [contracts])),
+    asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values())),
     jobs=jobs.ALL,
     sensors=sensors.ALL,
     schedules=schedules.ALL,

@@ -12,7 +12,7 @@ from llmrec_assets.sql.landing_files import StagedFile, stage_file
 from llmrec_assets.sql.landing_values import FileTime, number, number_problem
 from llmrec_assets.sql.s1_files import Arrival, Taken, last_seq
 from llmrec_assets.sql.s1_repairs import REFERENCE, record_references, refer
-from llmrec_assets.sql.s1_tables import FILES, RAW_ITEMS
+from llmrec_assets.sql.s1_tables import FILES, ITEM_ARRIVALS, RAW_ITEMS
 
 TEXTS = ("title", "category", "brand", "description", "image_path", "audio_path")
 CONTENT = f"to_json([{', '.join(TEXTS)}, price::varchar, attributes])::varchar"
@@ -28,6 +28,7 @@ def take_items(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Taken
     """
     staged = stage_items(connection, arrival.path)
     type_items(connection, staged, arrival, RAW_ITEMS.full_name)
+    _measure(connection, arrival)
     add_items(connection, arrival, RAW_ITEMS.full_name, last_seq(connection, "items"))
     connection.execute(
         """create or replace temp table refused as
@@ -110,4 +111,24 @@ def add_items(
         order by seq
         on conflict do update set {", ".join(f"{c} = excluded.{c}" for c in columns)}""",
         [after, arrival.content_hash],
+    )
+
+
+def _measure(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
+    """Keep what the file is like: raw_items shows of it only what is still the newest."""
+    shares = ", ".join(f"{name} := count({name}) / count(*)" for name in (*TEXTS, "price"))
+    connection.execute(
+        f"""insert or replace into {ITEM_ARRIVALS.full_name}
+        with good as (from typed where problem is null), keys as (
+            select line, unnest(json_keys(attributes)) as name from good),
+        own as (
+            select map_from_entries(list((name, n / greatest((select count(*) from good), 1))))
+                as shares
+            from (select name, count(*) as n from keys group by all order by name))
+        select ?, count(distinct item_id),
+            count(distinct item_id) filter (item_id in (select item_id from {RAW_ITEMS.full_name}))
+                / count(distinct item_id),
+            json_merge_patch(to_json((select shares from own)), to_json(struct_pack({shares})))
+        from good having count(*) > 0""",
+        [arrival.content_hash],
     )

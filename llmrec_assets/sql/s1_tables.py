@@ -105,6 +105,18 @@ REJECTED_EVENTS = Table(
     ),
 )
 
+ITEM_ARRIVALS = Table(
+    SCHEMA,
+    "item_arrivals",
+    (
+        Column("file_hash", "varchar", "SHA-256 of a file of items."),
+        Column("items", "bigint", "Items it described."),
+        Column("items_known", "double", "Share of them that earlier files had described."),
+        Column("shares", "varchar", "JSON: column → share of its good rows that have a value."),
+    ),
+    primary_key=("file_hash",),
+)
+
 REPAIRS = Table(
     SCHEMA,
     "repairs",
@@ -140,4 +152,4 @@ RETRACTIONS = Table(
     primary_key=("content_hash", "kind"),
 )  # fmt: skip
 
-TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS, REPAIRS, RETRACTIONS)
+TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS, ITEM_ARRIVALS, REPAIRS, RETRACTIONS)

@@ -117,7 +117,9 @@ def cleaning_due(
             select user_id from ({DIFFERENT}) where user_id is not null""",
             {"first": first, "last": until},
         )
-    return Due(reason, settings, last, (last.number if last else 0) + 1)
+    # Numbers begin with the time, so that those of a lost record never come again.
+    (now,), *_ = connection.execute("select epoch_us(now())").fetchall()
+    return Due(reason, settings, last, last.number + 1 if last else now)
 
 
 def covers_raw_events(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -131,17 +133,17 @@ def covers_raw_events(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def leave_word(connection: duckdb.DuckDBPyConnection, number: int) -> None:
-    """Keep the users and events that build `number` touched: `touched_users` and `rows_before`."""
+    """Keep the users and events that build `number` touched.
+
+    Needs `touched_users`, and their clean events as they were and are: `rows_before`, `rows_after`.
+    """
     TOUCHED_USERS.create(connection)
     MOVED_EVENTS.create(connection)
     TOUCHED_USERS.insert(connection, "select ? as build, user_id from touched_users", [number])
     MOVED_EVENTS.insert(
         connection,
-        f"""with after as (
-            select seq, user_id, item_id, behavior, time from {CLEAN} where {IS_TOUCHED}
-        )
-        select ? as build, *, true as gone from rows_before anti join after using (seq)
-        union all select ?, *, false from after anti join rows_before using (seq)""",
+        """select ? as build, *, true as gone from rows_before anti join rows_after using (seq)
+        union all select ?, *, false from rows_after anti join rows_before using (seq)""",
         [number, number],
     )
     for table in (TOUCHED_USERS, MOVED_EVENTS):
@@ -203,9 +205,7 @@ def due(
     return found
 
 
-def rows_of(
-    connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ...]
-) -> dict[str, object]:
+def rows_of(connection: duckdb.DuckDBPyConnection, tables: tuple[Table, ...]) -> dict[str, object]:
     """Rows of tables that are built together with another one, for its state."""
     return {table.name: table.count(connection) for table in tables}
 

@@ -98,10 +98,11 @@ select seq from judged where reason is null and (
                    group by item_id having count(distinct user_id) < $k))
 """
 
-# What an increment compares the new rows of its users with.
+# What an increment compares: the clean events of its users, as they were and as they are.
 ROWS_BEFORE = f"""
 select seq, user_id, item_id, behavior, time from {CLEAN} where {increments.IS_TOUCHED}
 """
+ROWS_AFTER = "select seq, user_id, item_id, behavior, time from judged where reason is null"
 
 # All that makes clean events what they are; a change of it is a change of settings.
 CLEANING = (
@@ -249,6 +250,8 @@ def _clean_users(
     for shard in shards(shard_count):
         order_events(connection, shard, caused_weight)
     recomputed = increments.count_of(connection, "judged")
+    if not due.reason:
+        connection.execute(f"create or replace temp table rows_after as {ROWS_AFTER}")
     connection.execute("drop table judged")
     return recomputed
 

@@ -149,7 +149,9 @@ def build_step_texts(
     if not told:
         STEP_TEXTS.clear(connection)
     query = STEP_TEXT.replace(EVERY_STEP, TOLD_STEPS) if told else STEP_TEXT
-    STEP_TEXTS.insert(connection, f"{query} order by behavior, item_id, details", {"joiner": joiner})
+    STEP_TEXTS.insert(
+        connection, f"{query} order by behavior, item_id, details", {"joiner": joiner}
+    )
 
 
 def _render_item_texts(

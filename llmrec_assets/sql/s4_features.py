@@ -105,9 +105,13 @@ from revised as r where r.seq = t.seq and (t.item_age is distinct from ({age})
 REVISE_TEMPORAL = REVISE.format(table=TEMPORAL, age="r.item_age", popularity="r.item_popularity")
 
 # Codes follow the order of the ids, so they never depend on the order of rows.
+EVERY_USER = f"select distinct user_id from {CLEAN}"
+USERS_LEFT = f"""
+select user_id from {USERS.full_name} where user_id not in (select user_id from touched_users)
+union select user_id from made
+"""
 USER_CODES = f"""
-select row_number() over (order by user_id) - 1 as user_code, user_id
-from (select distinct user_id from {CLEAN})
+select row_number() over (order by user_id) - 1 as user_code, user_id from ({EVERY_USER})
 """
 
 ITEM_CODES = f"""
@@ -185,6 +189,7 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
     known = (temporal.settings, temporal.number) if temporal else ("", 0)
     settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, known[0])
     due = increments.due(connection, FUSED_FEATURES, settings, rebuild, through=known[1])
+    due = increments.unless_changed(connection, due, (USERS,))
     if due.reason:
         changed = FUSED_FEATURES.replace(connection, f"{FUSED} order by user_id, position")
         users = count_users(connection)
@@ -192,13 +197,13 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
         find_revised(connection)
         increments.forget_touched(connection, FUSED_FEATURES)
         changed = connection.execute(REVISE_FUSED).fetchall()[0][0]
-        before = FUSED_FEATURES.count(connection)
-        FUSED_FEATURES.insert(connection, f"{FUSED_OF_TOUCHED} order by user_id, position")
-        changed += FUSED_FEATURES.count(connection) - before
+        connection.execute(f"create or replace temp table made as {FUSED_OF_TOUCHED}")
+        FUSED_FEATURES.insert(connection, "from made order by user_id, position")
+        changed += increments.count_of(connection, "made")
         users = increments.count_of(connection, "touched_users")
-    make_codes(connection)
-    rows = FUSED_FEATURES.count(connection)
-    builds.record(connection, FUSED_FEATURES, due.done(rows, changed, users))
+    make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))
+    rows, codes = FUSED_FEATURES.count(connection), increments.rows_of(connection, (USERS,))
+    builds.record(connection, FUSED_FEATURES, due.done(rows, changed, users, codes))
 
 
 def find_revised(connection: duckdb.DuckDBPyConnection) -> None:
@@ -207,9 +212,10 @@ def find_revised(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"create or replace temp table revised as {REVISED}")
 
 
-def make_codes(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the code tables anew."""
-    USERS.replace(connection, f"{USER_CODES} order by user_code")
+def make_codes(connection: duckdb.DuckDBPyConnection, users: str) -> None:
+    """Make the code tables anew, that of the users by the query `users`."""
+    connection.execute(f"create or replace temp table coded as {users}")
+    USERS.replace(connection, "from coded order by user_code")
     ITEMS.replace(connection, f"{ITEM_CODES} order by item_code")
     BEHAVIORS.replace(connection, f"{BEHAVIOR_CODES} order by behavior_code")
     STEP_ROWS.replace(connection, f"{STEP_CODES} order by all")

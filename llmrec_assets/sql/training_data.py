@@ -174,7 +174,8 @@ def _text_rows(connection: duckdb.DuckDBPyConnection) -> str:
             on step_rows.behavior_code = behaviors.behavior_code
                 and step_rows.item_code = items.item_code {same}
         left join {HISTORY_ROWS.full_name} as history_rows
-            on history_rows.user_code = users.user_code and history_rows.position = steps.position"""
+            on history_rows.user_code = users.user_code
+                and history_rows.position = steps.position"""
 
 
 def value_scales(

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import duckdb
 
-START = "2024-01-01"
-FIRST_SECOND = 1_704_067_200  # of that day, UTC
+from llmrec_assets.sql.s1_files import create_tables
+from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
+
+FIRST_SECOND = 1_704_067_200  # 1 January 2024, UTC
 
 # One draw in [0, 1) for each number and salt.
 _DRAW = "(hash($seed, n, {}) / 18446744073709551616.0)"
@@ -70,13 +72,15 @@ class Shop:
         """The values of `EVENTS` for the whole log."""
         return self._values(first=1, events=self.events, users=self.users, day=0, days=self.days)
 
-    def day(self, share: float) -> dict[str, int]:
-        """The values for the day after, on which about this share of the users does something.
+    def day(self, share: float, number: int = 0) -> dict[str, int]:
+        """The values for a day after the log, on which about this share of the users come.
 
-        One event each, by the same law: who did much before is likelier to come.
+        One event each, by the same law: who did much before is likelier to come. `number` tells
+        such days apart.
         """
-        events, first = max(1, int(self.users * share)), self.events + 1
-        return self._values(first=first, events=events, users=self.users, day=self.days, days=1)
+        first = self.events + 1 + number * self.users
+        events, day = max(1, int(self.users * share)), self.days + number
+        return self._values(first=first, events=events, users=self.users, day=day, days=1)
 
     def _values(self, first: int, events: int, users: int, day: int, days: int) -> dict[str, int]:
         return {
@@ -111,16 +115,26 @@ def write_items(path: Path, shop: Shop) -> None:
         connection.sql(ITEMS, params={"items": shop.items}).write_parquet(str(path))
 
 
-def fill_raw(
-    connection: duckdb.DuckDBPyConnection, values: dict[str, int], file: str, at: str
-) -> None:
-    """Add generated events to raw_events as if a file of this hash had come in at that time."""
+def fill_raw(connection: duckdb.DuckDBPyConnection, values: dict[str, int]) -> None:
+    """Add generated events to raw_events, as if a file had come in when the last one was over."""
+    create_tables(connection)
     connection.execute(
-        f"""insert into s1_raw_events.raw_events by name
-        select (select coalesce(max(seq), 0) from s1_raw_events.raw_events)
+        f"""insert into {RAW_EVENTS.full_name} by name
+        select (select coalesce(max(seq), 0) from {RAW_EVENTS.full_name})
                 + row_number() over (order by n) as seq, events.* exclude (n),
-            hash(n, 3) % 50 <> 0 as own_event_id, '{file}' as file_hash, n as line,
-            '{at}'::timestamp as ingested_at
+            hash(n, 3) % 50 <> 0 as own_event_id, 'generated' as file_hash, n as line,
+            make_timestamp(($from_second::bigint + $seconds) * 1000000) as ingested_at
         from (select substr(event_id, 2)::bigint as n, * from ({EVENTS})) as events""",
         values,
+    )
+
+
+def fill_raw_items(connection: duckdb.DuckDBPyConnection, shop: Shop) -> None:
+    """Add the generated items to raw_items."""
+    create_tables(connection)
+    connection.execute(
+        f"""insert into {RAW_ITEMS.full_name} by name
+        select *, row_number() over (order by item_id) as seq, 'generated' as file_hash
+        from ({ITEMS})""",
+        {"items": shop.items},
     )

@@ -33,9 +33,9 @@ BUILDS_KEPT = 100  # of which it is known what they touched; who is further behi
 IS_TOUCHED = "user_id in (select user_id from touched_users)"
 
 BLOCKS = f"""
-select seq >> 12 as block, count(*) as rows, bit_xor(hash(seq, event_id, user_id, item_id,
-    timestamp, step, behavior, rating, value, session_id, text, caused_by, own_event_id,
-    ingested_at)) as content
+select seq >> 12 as block, count(*) as rows, bit_xor(hash(seq, user_id, item_id, timestamp,
+    step, behavior, rating, value, session_id, text, caused_by, own_event_id, ingested_at)
+    ) as content
 from {RAW} group by block
 """
 
@@ -44,7 +44,7 @@ select block from blocks full join {RAW_BLOCKS.full_name} as known using (block)
 where blocks.content is distinct from known.content or blocks.rows is distinct from known.rows
 """
 
-_KEPT = "event_id, item_id, timestamp, behavior, rating, value, session_id, caused_by"
+_KEPT = "item_id, timestamp, behavior, rating, value, session_id, caused_by"
 
 # Of a removed event nothing is kept but its user: it is taken to be as it was.
 DIFFERENT = f"""
@@ -215,7 +215,7 @@ def unless_changed(
 ) -> Due:
     """The same, but whole where such tables lack rows that they had, or have others."""
     if due.reason or all(
-        table.is_there(connection) and due.state[table.name] == table.count(connection)
+        table.is_there(connection) and due.state.get(table.name) == table.count(connection)
         for table in tables
     ):
         return due
@@ -232,7 +232,17 @@ def count_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return connection.execute(f"select count(*) from {table}").fetchall()[0][0]
 
 
-def forget_touched(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """Delete the rows of `touched_users` from a table; how many."""
-    deleted = connection.execute(f"delete from {table.full_name} where {IS_TOUCHED}")
-    return deleted.fetchall()[0][0]
+def forget_touched(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Delete the rows of `touched_users` from a table."""
+    connection.execute(f"delete from {table.full_name} where {IS_TOUCHED}")
+
+
+def take_out_touched(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete the clean events of `touched_users`; `rows_before` holds what they were."""
+    deleted = connection.sql(
+        f"""delete from {CLEAN} where {IS_TOUCHED}
+        returning seq, user_id, item_id, behavior, time"""
+    ).to_arrow_table()
+    connection.register("deleted", deleted)
+    connection.execute("create or replace temp table rows_before as from deleted")
+    connection.unregister("deleted")

@@ -40,18 +40,24 @@ with shard as (
     select seq, event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id,
         caused_by, own_event_id, ingested_at,
         coalesce(epoch_us(timestamp), step) as time,
-        count(*) over (partition by user_id, timestamp::date) as events_that_day,
-        count(*) over (partition by user_id, item_id) as events_of_item,
         row_number() over (
             partition by user_id, item_id, timestamp, step, behavior
             order by own_event_id desc, seq
         ) as repeat_number
     from {RAW} where {BELONGS}
+), days as (
+    select user_id, max(events) as busiest from (
+        select user_id, count(*) as events from {RAW}
+        where {BELONGS} and timestamp is not null group by user_id, timestamp::date)
+    group by user_id
+), favourites as (
+    select user_id, sum(events) as events, max(events) as most from (
+        select user_id, count(*) as events from {RAW} where {BELONGS} group by user_id, item_id)
+    group by user_id
 ), bots as (
-    select user_id, bool_or(timestamp is not null and events_that_day > $bot_events_per_day)
-        or (count(*) >= $bot_one_item_events
-            and max(events_of_item) > $bot_one_item_share * count(*)) as bot
-    from shard group by user_id
+    select user_id, coalesce(busiest > $bot_events_per_day, false)
+        or (events >= $bot_one_item_events and most > $bot_one_item_share * events) as bot
+    from favourites left join days using (user_id)
 )
 select shard.*, bot as is_bot,
     case
@@ -98,10 +104,7 @@ select seq from judged where reason is null and (
                    group by item_id having count(distinct user_id) < $k))
 """
 
-# What an increment compares: the clean events of its users, as they were and as they are.
-ROWS_BEFORE = f"""
-select seq, user_id, item_id, behavior, time from {CLEAN} where {increments.IS_TOUCHED}
-"""
+# What an increment compares with the clean events that its users had before.
 ROWS_AFTER = "select seq, user_id, item_id, behavior, time from judged where reason is null"
 
 # All that makes clean events what they are; a change of it is a change of settings.
@@ -209,9 +212,8 @@ def clean(
     if not due.reason:
         if not increments.count_of(connection, "touched_users"):
             return _note_cleaning(connection, due, str(due.state["statistics"]), 0)
-        connection.execute(f"create or replace temp table rows_before as {ROWS_BEFORE}")
-        for table in (CLEAN_EVENTS, REMOVED_EVENTS):
-            increments.forget_touched(connection, table)
+        increments.take_out_touched(connection)
+        increments.forget_touched(connection, REMOVED_EVENTS)
     else:
         CLEAN_EVENTS.clear(connection)
         REMOVED_EVENTS.clear(connection)

@@ -62,7 +62,8 @@ with bounds as (
 select seq, user_id from {CLEAN} as e
 left join bounds as r on r.feature = 'rating' and r.behavior = e.behavior
 left join bounds as v on v.feature = 'value' and v.behavior = e.behavior
-where is_outlier <> (coalesce(abs(e.rating - r.mean) > r.most, false)
+where (is_outlier or e.rating is not null or e.value is not null)
+    and is_outlier <> (coalesce(abs(e.rating - r.mean) > r.most, false)
     or coalesce(abs(e.value - v.mean) > v.most, false))
 """
 

@@ -86,8 +86,8 @@ ITEMS_OF_TOUCHED = f"""
 select clean.*, known.item_age, known.item_popularity from {CLEAN} as clean left join (
     select seq, item_age, item_popularity from revised
     union all
-    select seq, item_age, item_popularity from {TEMPORAL} where {increments.IS_TOUCHED}
-        and seq not in (select seq from revised)
+    select seq, item_age, item_popularity from {TEMPORAL} anti join revised using (seq)
+    where {increments.IS_TOUCHED}
 ) as known using (seq) where {increments.IS_TOUCHED}
 """
 

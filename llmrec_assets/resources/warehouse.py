@@ -1,6 +1,7 @@
 """The DuckDB file every stage reads and writes."""
 
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,24 @@ from pydantic import Field
 from llmrec_assets.resources.whole_file import make_once
 
 
+# How DuckDB words that a file is not as it was written.
+DAMAGE = re.compile(
+    r"checksum|corrupt|not a valid DuckDB|replaying WAL|enough bytes|deserialize|invalidated",
+    re.IGNORECASE,
+)
+RESTORE = (
+    "llmrec restore a backup; or move the file away and llmrec run: landing/ has all events, but"
+    " decisions, lists and feedback's ledger begin anew"
+)
+MOVE_LOG = "move it away and run again: what it held of the last run is done once more"
+
+
 class WarehouseBusy(Exception):
     """Another process held the DuckDB file for longer than the wait allowed."""
+
+
+class WarehouseDamaged(Exception):
+    """The DuckDB file, or the log beside it, is not as DuckDB wrote it."""
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -35,17 +52,36 @@ class Warehouse(dg.ConfigurableResource):
 
         Raises:
             WarehouseBusy: another process held the file for longer than `wait_seconds`.
+            WarehouseDamaged: the file cannot be read; the message says how to mend it.
         """
         make_once(Path(self.path), lambda new: duckdb.connect(str(new)).close())
-        connection = self._open()
+        with self._damage_named():
+            connection = self._open()
+            try:
+                connection.execute("set timezone = 'UTC'")
+                connection.execute("set enable_progress_bar = false")
+                connection.begin()
+                yield connection
+                connection.commit()
+            finally:
+                connection.close()  # an open transaction is rolled back
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """DuckDB takes an empty file for a new one, and names no file when a checksum is wrong."""
+        path = Path(self.path)
+        if not path.stat().st_size:
+            raise WarehouseDamaged(f"{path} is empty → {RESTORE}")
         try:
-            connection.execute("set timezone = 'UTC'")
-            connection.execute("set enable_progress_bar = false")
-            connection.begin()
-            yield connection
-            connection.commit()
-        finally:
-            connection.close()  # an open transaction is rolled back
+            yield
+        except duckdb.Error as error:
+            if not DAMAGE.search(text := str(error)):
+                raise
+            log = path.with_name(f"{path.name}.wal")
+            where, remedy = (log, MOVE_LOG) if "WAL" in text and log.exists() else (path, RESTORE)
+            raise WarehouseDamaged(f"{where} is damaged ({text.splitlines()[0]}) → {remedy}") from (
+                error
+            )
 
     def read(self, query: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
         """The rows of `query` as a frame."""

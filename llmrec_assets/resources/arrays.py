@@ -53,9 +53,9 @@ class Arrays(dg.ConfigurableResource):
     def derive(
         self, name: str, source: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """The array `name`; where it is missing or damaged, `function` of `source` by blocks of rows.
+        """The array `name`; where it is missing or damaged, `function` of `source` by blocks.
 
-        The function keeps the shape. Only a block is held in memory.
+        The function keeps the shape. Only a block of rows is held in memory.
         """
         path = Path(self.root) / name
         if not self.exists(name):

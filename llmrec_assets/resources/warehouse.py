@@ -2,6 +2,7 @@
 
 import random
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from pydantic import Field
 
 from llmrec_assets.resources.whole_file import make_once
 
-
 # How DuckDB words that a file is not as it was written.
 DAMAGE = re.compile(
     r"checksum|corrupt|not a valid DuckDB|replaying WAL|enough bytes|deserialize|invalidated",
@@ -26,6 +26,10 @@ RESTORE = (
     " decisions, lists and feedback's ledger begin anew"
 )
 MOVE_LOG = "move it away and run again: what it held of the last run is done once more"
+
+
+_migrating = threading.Lock()
+_up_to_date: set[tuple[str, int]] = set()  # (path, inode): an erasure replaces the file
 
 
 class WarehouseBusy(Exception):
@@ -53,6 +57,7 @@ class Warehouse(dg.ConfigurableResource):
         Raises:
             WarehouseBusy: another process held the file for longer than `wait_seconds`.
             WarehouseDamaged: the file cannot be read; the message says how to mend it.
+            NewerStore: a newer version of this code wrote it.
         """
         make_once(Path(self.path), lambda new: duckdb.connect(str(new)).close())
         with self._damage_named():
@@ -60,11 +65,30 @@ class Warehouse(dg.ConfigurableResource):
             try:
                 connection.execute("set timezone = 'UTC'")
                 connection.execute("set enable_progress_bar = false")
+                self._bring_up_to_date(connection)
                 connection.begin()
                 yield connection
                 connection.commit()
             finally:
                 connection.close()  # an open transaction is rolled back
+
+    def _bring_up_to_date(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Migrate the tables of an older version, once a process and file.
+
+        Other processes wait for the file meanwhile, other threads for the lock.
+        """
+        from llmrec_assets.sql.migrations import migrate
+
+        with _migrating:
+            found = Path(self.path).stat()
+            if (mark := (self.path, found.st_ino)) in _up_to_date:
+                return
+            connection.begin()
+            done = migrate(connection)
+            connection.commit()
+            if done:
+                dg.get_dagster_logger().info(f"the store was brought up to date: {'; '.join(done)}")
+            _up_to_date.add(mark)
 
     @contextmanager
     def _damage_named(self) -> Iterator[None]:

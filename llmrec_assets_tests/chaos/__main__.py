@@ -85,7 +85,7 @@ class Chaos:
         for store in (layout, calm):
             batch.deliver(store)
         for _ in range(runs):
-            outcome = self.commands.run(calm, "run")
+            outcome = self.commands.run(calm, "peace", "full_loop")
             if not outcome.well:
                 return Told("?", wrong=[f"the undisturbed run failed: {outcome.said[-800:]}"])
             if not points:
@@ -97,7 +97,7 @@ class Chaos:
         told = FAULTS[name](scene)
         if any(JUDGED in outcome.said for outcome in told.outcomes):
             runs += 1  # who serves now is judged once more as the champion, then nothing changes
-            self.commands.run(calm, "run")
+            self.commands.run(calm, "peace", "full_loop")
         for _ in range(runs):
             outcome = self.commands.run(layout, "run")
             if not outcome.well:

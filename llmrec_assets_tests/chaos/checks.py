@@ -2,7 +2,9 @@
 
 import csv
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -10,8 +12,7 @@ import pandas as pd
 
 from llmrec_assets import published
 from llmrec_assets.layout import Layout
-from llmrec_assets.resources.registry import CHAMPION
-from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.resources.registry import CHAMPION, MODEL, VERSION_TAG
 
 # Clocks, and what a run took; they differ between any two runs.
 CLOCKS = {"ingested_at", "rejected_at", "trained_at", "decided_at", "generated_at", "measured_at",
@@ -76,8 +77,7 @@ def unlike(layout: Layout, calm: Layout, same_history: bool) -> list[str]:
 
 def half_published(layout: Layout) -> list[str]:
     """What of the champion, the decision, the lists and the package does not fit together."""
-    registry = resources_of(layout)["registry"]
-    champion = registry.alias(CHAMPION)
+    champion, known = _registered(layout)
     decision = _rows(
         layout, "select * from s5_model.champion_model order by decided_at desc limit 1"
     ).iloc[0]
@@ -87,7 +87,7 @@ def half_published(layout: Layout) -> list[str]:
     versions = set(lists["model_version"])
     if len(versions) != 1 or (served and versions != {served}):
         wrong.append(f"the published lists are of {sorted(versions)}, {served} serves")
-    if served and not registry.has(served):
+    if served and served not in known:
         wrong.append(f"{served} is not registered")
     current = published.read_current(layout)
     if current is None:
@@ -98,6 +98,22 @@ def half_published(layout: Layout) -> list[str]:
     if len(set(package.user_ids)) != lists["user_id"].nunique():
         wrong.append("a user has no list")
     return wrong
+
+
+def _registered(layout: Layout) -> tuple[str | None, set[str]]:
+    """(who has the champion's alias, all versions), past MLflow, which keeps files open."""
+    with closing(sqlite3.connect(layout.mlflow_database)) as connection:
+        versions = dict(
+            connection.execute(
+                "select version, value from model_version_tags where name = ? and key = ?",
+                [MODEL, VERSION_TAG],
+            ).fetchall()
+        )
+        alias = connection.execute(
+            "select version from registered_model_aliases where name = ? and alias = ?",
+            [MODEL, CHAMPION],
+        ).fetchall()
+    return (versions[alias[0][0]] if alias else None), set(versions.values())
 
 
 def leftovers(layout: Layout) -> set[str]:

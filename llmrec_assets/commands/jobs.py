@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
+from llmrec_assets.settings import setting
 
 
 def run_jobs(layout: Layout, names: list[str], config: dict[str, Any] | None = None) -> None:
@@ -30,6 +31,7 @@ def run_jobs(layout: Layout, names: list[str], config: dict[str, Any] | None = N
                     tags={COMMAND_TAG: "true"},
                 )
                 if not result.success:
+                    _alert(name, result)
                     _fail(layout, result)
     except (RootIsBusy, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -41,6 +43,16 @@ def _require_events(layout: Layout) -> None:
         raise click.ClickException(
             f"there are no events: put CSV, Parquet or JSON Lines files in {layout.landing_events}"
         )
+
+
+def _alert(name: str, result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
+    """Tell LLMREC_ALERT_URL, where there is one: a command may be run by a clock."""
+    from llmrec_assets.resources import alerts
+
+    failures = [event for event in result.all_events if event.is_step_failure]
+    told = alerts.send(alerts.alert_of(result.run_id, name, failures))
+    if setting("ALERT_URL", ""):
+        click.echo(told, err=True)
 
 
 def _fail(layout: Layout, result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal

@@ -3,9 +3,10 @@
 import click
 
 from llmrec_assets.commands import care, importing, loop, persons, rejected, service
+from llmrec_assets.commands.told import Told
 
 
-@click.group()
+@click.group(cls=Told)
 def main() -> None:
     """Recommendations from a folder of events. LLMREC_DATA_DIR names the store (default data/)."""
 

@@ -20,7 +20,7 @@ from llmrec_assets.assets import (
     s7_feedback,
     studies,
 )
-from llmrec_assets.automation import jobs, schedules, sensors
+from llmrec_assets.automation import failures, jobs, schedules, sensors
 from llmrec_assets.automation.progress import progress
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
@@ -46,7 +46,7 @@ defs = dg.Definitions(
     ],
     asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values())),
     jobs=jobs.ALL,
-    sensors=sensors.ALL,
+    sensors=[*sensors.ALL, *failures.ALL],
     schedules=schedules.ALL,
     resources=resources_of(Layout.from_environment()),
     loggers={"progress": progress},

@@ -15,6 +15,7 @@ import numpy as np
 from llmrec_assets import published
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.landing_rows import blank_rows
+from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.serving import segments
 from llmrec_assets.sql import feedback_files, list_files, persons, s1_raw_events
@@ -136,10 +137,11 @@ def _wipe_vectors(connection: duckdb.DuckDBPyConnection, arrays: Path, keys: lis
     rows = connection.execute(
         f"select part, part_row from {table} where list_contains(?::varchar[], text_key)", [keys]
     ).fetchall()
+    store = Arrays(root=str(arrays))
     for part in sorted({part for part, _ in rows}):
-        vectors = np.load(arrays / part, mmap_mode="r+", allow_pickle=False)
+        vectors = np.array(store.open(part))
         vectors[[row for name, row in rows if name == part]] = 0
-        vectors.flush()
+        store.write(part, vectors)
     connection.execute(f"delete from {table} where list_contains(?::varchar[], text_key)", [keys])
 
 

@@ -2,10 +2,11 @@
 
 import click
 
-from llmrec_assets.commands import care, importing, loop, persons, service
+from llmrec_assets.commands import care, importing, loop, persons, rejected, service
+from llmrec_assets.commands.told import Told
 
 
-@click.group()
+@click.group(cls=Told)
 def main() -> None:
     """Recommendations from a folder of events. LLMREC_DATA_DIR names the store (default data/)."""
 
@@ -20,6 +21,7 @@ for command in (
     service.serve,
     service.key,
     importing.import_,
+    rejected.rejected,
     care.doctor,
     care.backup,
     care.restore,

@@ -5,8 +5,10 @@ from itertools import chain
 import dagster as dg
 
 from llmrec_assets.assets import (
+    contracts,
     loop_study,
     monitoring,
+    s1_item_checks,
     s1_raw_events,
     s2_sequences,
     s3_embeddings,
@@ -18,14 +20,14 @@ from llmrec_assets.assets import (
     s7_feedback,
     studies,
 )
-from llmrec_assets.automation import jobs, schedules, sensors
+from llmrec_assets.automation import failures, jobs, schedules, sensors
 from llmrec_assets.automation.progress import progress
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.run_health import watched_in_process_executor
 
 STAGES = {
-    "s1_raw_events": [s1_raw_events],
+    "s1_raw_events": [s1_raw_events, s1_item_checks, contracts],
     "s2_sequences": [s2_sequences],
     "s3_embeddings": [s3_embeddings],
     "s4_features": [s4_features],
@@ -44,7 +46,7 @@ defs = dg.Definitions(
     ],
     asset_checks=dg.load_asset_checks_from_modules(chain(*GROUPS.values())),
     jobs=jobs.ALL,
-    sensors=sensors.ALL,
+    sensors=[*sensors.ALL, *failures.ALL],
     schedules=schedules.ALL,
     resources=resources_of(Layout.from_environment()),
     loggers={"progress": progress},

@@ -109,7 +109,7 @@ def publish(
     list_ids: Sequence[str],
     lists: Path,
 ) -> str:
-    """Write a package, then make it the current one; its id.
+    """Write a package, then make it the current one; its id, a hash of all that it holds.
 
     Args:
         layout: of the data root.
@@ -139,8 +139,8 @@ def publish(
     named.to_parquet(partial / USERS, index=False)
     shutil.copyfile(lists, partial / LISTS)
     files = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-    package = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
-    whole = info.model_copy(update={"package_id": package, "files": files})
+    whole = _named(info.model_copy(update={"files": files}))
+    package = whole.package_id
     (partial / INFO).write_text(whole.model_dump_json(indent=1), encoding="utf-8")
     for path in partial.iterdir():
         _sync(path)
@@ -219,12 +219,27 @@ def verify(folder: Path) -> PublishedInfo:
         pydantic.ValidationError: package.json is not of this form.
     """
     info = read_info(folder)
+    if folder.name not in (_named(info).package_id, _old_name(info)):
+        raise BrokenPackage(
+            f"{folder / INFO} has changed since it was published: materialise recommendations"
+        )
     for name, digest in info.files.items():
         if _sha256(folder / name) != digest:
             raise BrokenPackage(
                 f"{folder / name} has changed since it was published: materialise recommendations"
             )
     return info
+
+
+def _named(info: PublishedInfo) -> PublishedInfo:
+    """With an id that is a hash of all else: it vouches for package.json, and that for the rest."""
+    text = info.model_copy(update={"package_id": ""}).model_dump_json()
+    return info.model_copy(update={"package_id": hashlib.sha256(text.encode()).hexdigest()[:16]})
+
+
+def _old_name(info: PublishedInfo) -> str:
+    """The id of a package that was published when it vouched for the other files alone."""
+    return hashlib.sha256(json.dumps(info.files).encode()).hexdigest()[:16]
 
 
 def _arrays(snapshot: Snapshot) -> dict[str, torch.Tensor]:

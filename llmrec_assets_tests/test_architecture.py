@@ -21,7 +21,8 @@ REPOSITORY = PACKAGE.parent
 ALLOWED = {
     "core": {"core"},
     "sql": {"sql", "core"},
-    "resources": {"resources", "core", "layout", "published", "settings"},
+    # sql: the warehouse migrates a store that it opens.
+    "resources": {"resources", "sql", "core", "layout", "published", "settings"},
     "assets": {"assets", "operations", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
@@ -33,6 +34,7 @@ ALLOWED = {
         "core",
         "layout",
         "published",
+        "run_health",
     },
     "serving": {"serving", "core", "layout", "published", "settings"},
     "commands": {

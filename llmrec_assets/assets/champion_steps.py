@@ -17,7 +17,7 @@ from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s5_gate as gate_sql
 from llmrec_assets.sql import s5_model as model_sql
-from llmrec_assets.sql.s1_retractions import versions_that_saw
+from llmrec_assets.sql.s1_batches import versions_that_saw
 
 
 @dataclass(frozen=True)

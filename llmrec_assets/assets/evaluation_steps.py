@@ -33,7 +33,7 @@ from llmrec_assets.core.training import fit
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import s2_sequences as sequences_sql
+from llmrec_assets.sql import s2_statistics as statistics_sql
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql.training_data import TrainingData
 
@@ -190,7 +190,7 @@ def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dic
     sequences, split = data.sequences, leave_one_out(data.sequences)
     leaks = leaks_of_split(sequences, split, data.splits == "train")
     with warehouse.connect() as connection:
-        leaks["statistics_beyond_training"] = sequences_sql.statistics_beyond_training(
+        leaks["statistics_beyond_training"] = statistics_sql.statistics_beyond_training(
             connection, inputs.statistics_version
         )
     # A network can only be held against the events that it was trained on.

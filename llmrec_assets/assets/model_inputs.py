@@ -12,7 +12,7 @@ import numpy as np
 from llmrec_assets.core.encoder_head import Head, base_of
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import s2_sequences as sequences_sql
+from llmrec_assets.sql import s2_statistics as statistics_sql
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
 from llmrec_assets.sql import training_data
 from llmrec_assets.sql.training_data import Scaling, TrainingData
@@ -51,7 +51,7 @@ def read_inputs(
     with warehouse.connect() as connection:
         encoder, matrix = _vectors(connection, arrays, encoder)
         words = training_data.item_words(connection)
-        version = statistics_version or sequences_sql.newest_statistics(connection)
+        version = statistics_version or statistics_sql.newest_statistics(connection)
         data: dict[Fit, TrainingData] = {
             fit: training_data.load(
                 connection, matrix, words, fit=fit, statistics_version=version, scaling=scaling

@@ -11,16 +11,16 @@ from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_m
 from llmrec_assets.resources.landing import INCOMPLETE, Landing, LandingScan
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
-from llmrec_assets.sql import s1_arrivals, s1_files
+from llmrec_assets.sql import s1_arrivals, s1_files, s1_rejections
 from llmrec_assets.sql.s1_raw_events import take_events
 from llmrec_assets.sql.s1_raw_items import take_items
-from llmrec_assets.sql.s1_retention import EXPIRIES, TOO_OLD
+from llmrec_assets.sql.s1_retention import EXPIRIES
 from llmrec_assets.sql.s1_tables import (
     FILES,
     RAW_EVENTS,
     RAW_ITEMS,
     REJECTED_EVENTS,
-    RETRACTIONS,
+    REPAIRED_PREFIX,
 )
 
 MOST_REJECTED = 0.05
@@ -87,17 +87,20 @@ def raw_items(
     metadata=static_metadata(REJECTED_EVENTS),
 )
 def rejected_events(warehouse: Warehouse) -> dg.MaterializeResult:
-    """One row per line, or whole file, that could not be used, with the reason."""
+    """One row per line, or whole file, that could not be used, with the reason.
+
+    `llmrec rejected` lets a person mend them; what is mended leaves the reasons and samples.
+    """
     with warehouse.connect() as connection:
         s1_files.create_tables(connection)
         metadata = run_metadata(connection, REJECTED_EVENTS)
     reasons = warehouse.read(
         f"""select kind, split_part(reason, ' (', 1) as reason, count(*) as rows,
             count(*) filter (line is null) as whole_files
-        from {REJECTED_EVENTS.full_name} group by all order by rows desc limit {SAMPLES}"""
+        from ({s1_rejections.OPEN}) group by all order by rows desc limit {SAMPLES}"""
     )
     samples = warehouse.read(
-        f"""select kind, file, line, reason from {REJECTED_EVENTS.full_name}
+        f"""select kind, file, line, reason from ({s1_rejections.OPEN})
         qualify row_number() over (partition by kind, split_part(reason, ' (', 1)
             order by rejected_at desc, line) <= 3
         order by rejected_at desc, file, line limit {SAMPLES}"""
@@ -175,25 +178,16 @@ def raw_events_exist(warehouse: Warehouse, landing: Landing) -> dg.AssetCheckRes
 
 @dg.asset_check(asset=rejected_events)
 def rejections_are_few(warehouse: Warehouse) -> dg.AssetCheckResult:
-    """At most 5 % of all rows of the landing files were rejected."""
-    counts = warehouse.read(
-        f"""select coalesce(sum(rows), 0)::bigint as rows,
-            coalesce(sum(rejected), 0)::bigint as rejected,
-            (select count(*) from {REJECTED_EVENTS.full_name} where line is null) as files,
-            (select count(*) from {REJECTED_EVENTS.full_name} where reason = '{TOO_OLD}') as old
-        from {FILES.full_name}
-        where content_hash not in (select content_hash from {RETRACTIONS.full_name})"""
-    ).iloc[0]
-    # A file that could not be read at all has an unknown number of rows: it counts as one.
-    # What is too old was refused on purpose.
-    rejected = counts["rejected"] - counts["old"] + counts["files"]
-    rows = counts["rows"] + counts["files"]
-    share = float(rejected / rows) if rows else 0.0
+    """At most 5 % of all rows of the landing files were rejected and are still to be mended."""
+    with warehouse.connect() as connection:
+        rows, rejected, files = s1_rejections.share_open(connection)
+    share = rejected / rows if rows else 0.0
     return dg.AssetCheckResult(
         passed=share <= MOST_REJECTED,
         severity=dg.AssetCheckSeverity.WARN,
-        description="See the reasons and samples of rejected_events.",
-        metadata={"rejected_share": share, "rejected_files": int(counts["files"])},
+        description="See the reasons and samples of rejected_events; llmrec rejected export writes"
+        " the rows to a file to be mended.",
+        metadata={"rejected_share": share, "rejected_files": files},
     )
 
 
@@ -239,7 +233,8 @@ def _ingest(
         s1_files.create_tables(connection)
         known = {f for f in scan.ready if s1_files.is_known(connection, kind, f.content_hash)}
     unfinished, new = list(scan.unfinished), []
-    for file in scan.ready:
+    # What repairs rows of other files comes after them.
+    for file in sorted(scan.ready, key=lambda file: file.name.startswith(REPAIRED_PREFIX)):
         if file in known:
             continue
         with warehouse.connect() as connection:

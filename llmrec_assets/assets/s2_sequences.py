@@ -6,19 +6,21 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from llmrec_assets.assets import s1_raw_events
+from llmrec_assets.assets.rebuilding import Rebuild
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.core import templates
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
+from llmrec_assets.sql import builds
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
 from llmrec_assets.sql.s2_sequences import BOT_ONE_ITEM_EVENTS, BOT_ONE_ITEM_SHARE
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, HISTORY_TEXTS, USER_SEQUENCES
 
 
-class CleaningConfig(dg.Config):
-    """The rules of cleaning. The defaults lose no user."""
+class CleaningConfig(Rebuild):
+    """The rules of cleaning. The defaults lose no user. Rebuilt whole, all that follows is too."""
 
     earliest: str = Field(
         default=day("EARLIEST", "1990-01-01"),
@@ -78,7 +80,9 @@ def clean_events(
         version = sequences_sql.clean(connection, **config.model_dump())
         removed = sequences_sql.removal_counts(connection)
         unknown = sequences_sql.unknown_behaviors(connection)
-        metadata = run_metadata(connection, CLEAN_EVENTS)
+        metadata = run_metadata(connection, CLEAN_EVENTS) | builds.metadata(
+            connection, CLEAN_EVENTS
+        )
     for row in unknown.itertuples():
         context.log.warning(
             f"behavior {row.behavior!r} ({row.events} events) is not in the behaviour dictionary:"
@@ -117,7 +121,7 @@ def every_user_was_kept(warehouse: Warehouse) -> dg.AssetCheckResult:
     )
 
 
-class SequencesConfig(dg.Config):
+class SequencesConfig(Rebuild):
     """How histories are put into words."""
 
     language: Literal["auto", "en", "zh"] = Field(
@@ -182,6 +186,7 @@ def user_sequences(
             connection, language, **config.model_dump(exclude={"language"})
         )
         metadata = run_metadata(connection, USER_SEQUENCES)
+        metadata |= builds.metadata(connection, USER_SEQUENCES)
         told = HISTORY_TEXTS.count(connection)
     return dg.MaterializeResult(
         metadata={

@@ -3,8 +3,10 @@
 import dagster as dg
 
 from llmrec_assets.assets import s2_sequences, s3_embeddings
+from llmrec_assets.assets.rebuilding import Rebuild
 from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import builds
 from llmrec_assets.sql import s4_features as features_sql
 from llmrec_assets.sql.s4_tables import CLEAN, FUSED_FEATURES, NUMERIC_FEATURES, TEMPORAL_FEATURES
 
@@ -15,11 +17,13 @@ from llmrec_assets.sql.s4_tables import CLEAN, FUSED_FEATURES, NUMERIC_FEATURES,
     owners=["team:ml"],
     metadata=static_metadata(TEMPORAL_FEATURES),
 )
-def temporal_features(warehouse: Warehouse) -> dg.MaterializeResult:
+def temporal_features(config: Rebuild, warehouse: Warehouse) -> dg.MaterializeResult:
     """One row per event: gaps, clock, recency, session, item age and popularity at that moment."""
     with warehouse.connect() as connection:
-        features_sql.build_temporal(connection)
-        return dg.MaterializeResult(metadata=run_metadata(connection, TEMPORAL_FEATURES))
+        features_sql.build_temporal(connection, config.rebuild)
+        metadata = run_metadata(connection, TEMPORAL_FEATURES)
+        metadata |= builds.metadata(connection, TEMPORAL_FEATURES)
+    return dg.MaterializeResult(metadata=metadata)
 
 
 @dg.asset_check(asset=temporal_features, blocking=True)
@@ -40,14 +44,15 @@ def nothing_is_known_before_it_happens(warehouse: Warehouse) -> dg.AssetCheckRes
     owners=["team:ml"],
     metadata=static_metadata(FUSED_FEATURES),
 )
-def fused_features(warehouse: Warehouse) -> dg.MaterializeResult:
-    """One row per step: embedding row, item and behaviour codes, numeric features.
+def fused_features(config: Rebuild, warehouse: Warehouse) -> dg.MaterializeResult:
+    """One row per step: item, behaviour and numeric features; codes and text rows lie beside it.
 
     No vector is copied per event. How the branches are fused is a module of the model.
     """
     with warehouse.connect() as connection:
-        features_sql.build_fused(connection)
+        features_sql.build_fused(connection, config.rebuild)
         metadata = run_metadata(connection, FUSED_FEATURES)
+        metadata |= builds.metadata(connection, FUSED_FEATURES)
     return dg.MaterializeResult(metadata={**metadata, "numeric_features": len(NUMERIC_FEATURES)})
 
 
@@ -61,12 +66,12 @@ def fused_features_are_finite(warehouse: Warehouse) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=fused_features, blocking=True)
 def every_event_has_its_step(warehouse: Warehouse) -> dg.AssetCheckResult:
-    """Fused features has exactly one row per clean event."""
+    """Fused features has exactly one row per clean event, and each event is there once."""
     counts = warehouse.read(
         f"""select (select count(*) from {CLEAN}) as events,
-        (select count(distinct seq) from {FUSED_FEATURES.full_name}) as steps"""
+        count(distinct seq) as steps, count(*) as rows from {FUSED_FEATURES.full_name}"""
     ).iloc[0]
     return dg.AssetCheckResult(
-        passed=bool(counts["events"] == counts["steps"]),
-        metadata={"events": int(counts["events"]), "steps": int(counts["steps"])},
+        passed=bool(counts["events"] == counts["steps"] == counts["rows"]),
+        metadata={name: int(counts[name]) for name in ("events", "steps", "rows")},
     )

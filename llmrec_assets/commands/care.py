@@ -1,6 +1,7 @@
 """Commands that keep a store well."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -55,21 +56,24 @@ def restore(source: Path) -> None:
 @click.command()
 @click.argument("batch")
 @click.option("--because", default="", help="Why, for the record.")
+@click.option("--kind", type=click.Choice(["events", "items"]), help="Where both have the name.")
 @click.confirmation_option(prompt="Take this batch back and train anew without it?")
-def retract(batch: str, because: str) -> None:
-    """Take back the file of events BATCH (its name, or its SHA-256), and train anew without it."""
+def retract(batch: str, because: str, kind: Literal["events", "items"] | None) -> None:
+    """Take back the file BATCH (its name, or its SHA-256) of events or items, and train anew."""
     from llmrec_assets.operations import retraction
     from llmrec_assets.sql.landing_lines import BadFile
-    from llmrec_assets.sql.s1_retractions import UnknownFile
+    from llmrec_assets.sql.s1_batches import UnknownFile
 
     layout = Layout.from_environment()
     require_store(layout)
     with alone(layout):
         try:
-            gone = retraction.retract(layout, batch, because)
+            gone = retraction.retract(layout, batch, because, kind)
         except (UnknownFile, BadFile, retraction.StillWritten) as error:
             raise click.ClickException(str(error)) from error
-    click.echo(f"{gone.name}: {gone.rows} events are taken back; {gone.restored} of them stay,")
+    click.echo(
+        f"{gone.name}: {gone.rows} {gone.kind} are taken back; {gone.restored} of them stay,"
+    )
     click.echo("as other files deliver them too. The content of the file never comes in again.")
     for name in gone.not_landed:
         click.echo(f"may deliver some of them, but is no longer there: {name}", err=True)

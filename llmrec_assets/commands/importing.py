@@ -16,14 +16,18 @@ def import_() -> None:
 @import_.command("public")
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def import_public(name: str, folder: Path) -> None:
-    """A public data set NAME (movielens, amazon-reviews-2023, mind, retailrocket) in FOLDER."""
+@click.option("--impressions", is_flag=True, help="Also what was shown and not taken (mind).")
+def import_public(name: str, folder: Path, impressions: bool) -> None:
+    """A public data set NAME in FOLDER.
+
+    NAME is movielens, amazon-reviews-2023, mind, retailrocket, completejourney or yelp.
+    """
     from llmrec_assets.datasets import importing
 
     if name not in importing.FORMATS:
         raise click.ClickException(f"{name!r} is none of {', '.join(importing.FORMATS)}")
     try:
-        written = importing.import_public(Layout.from_environment(), name, folder)
+        written = importing.import_public(Layout.from_environment(), name, folder, impressions)
     except importing.ImportProblem as error:
         raise click.ClickException(str(error)) from error
     for file in written:

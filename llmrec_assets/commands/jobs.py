@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
+from llmrec_assets.settings import setting
 
 
 def run_jobs(layout: Layout, names: list[str], config: dict[str, Any] | None = None) -> None:
@@ -30,7 +31,8 @@ def run_jobs(layout: Layout, names: list[str], config: dict[str, Any] | None = N
                     tags={COMMAND_TAG: "true"},
                 )
                 if not result.success:
-                    _fail(result)
+                    _alert(name, result)
+                    _fail(layout, result)
     except (RootIsBusy, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -43,16 +45,31 @@ def _require_events(layout: Layout) -> None:
         )
 
 
-def _fail(result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
-    """Say which step or check failed and why, and exit 1."""
+def _alert(name: str, result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
+    """Tell LLMREC_ALERT_URL, where there is one: a command may be run by a clock."""
+    from llmrec_assets.resources import alerts
+
+    failures = [event for event in result.all_events if event.is_step_failure]
+    told = alerts.send(alerts.alert_of(result.run_id, name, failures))
+    if setting("ALERT_URL", ""):
+        click.echo(told, err=True)
+
+
+def _fail(layout: Layout, result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
+    """Say which step or check failed, why and what to do, and exit 1."""
+    from llmrec_assets.operations.trouble import explain
+
     lines = []
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error and error.cause:
-                error = error.cause
-            message = error.message.strip() if error else "unknown error"
-            lines.append(f"{event.step_key} failed: {message}")
+            errors = [event.step_failure_data.error]
+            while errors[-1] and errors[-1].cause:
+                errors.append(errors[-1].cause)
+            message = errors[-1].message.strip() if errors[-1] else "unknown error"
+            known = [error for error in errors if error]
+            kinds = [error.cls_name or "" for error in known]
+            told = explain(layout, kinds, [error.message for error in known])
+            lines.append(f"{event.step_key} failed: {message}{told}")
     for check in result.get_asset_check_evaluations():
         if check.blocking and not check.passed:
             reason = check.description or ", ".join(

@@ -45,10 +45,15 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True)
 class Rendered:
-    """The texts of some items, None where there is none, and how many are not the template's."""
+    """The texts of some items, None where there is none, and which are not the template's."""
 
     texts: list[str | None]
-    fell_back: int
+    broken: list[bool]
+
+    @property
+    def fell_back(self) -> int:
+        """How many are not the template's."""
+        return sum(self.broken)
 
 
 def label(source: str) -> str:
@@ -102,14 +107,15 @@ def render(template: Template, rows: Iterable[Mapping[str, Any]], language: str)
     break the template.
     """
     texts: list[str | None] = []
-    fell_back = 0
+    broken: list[bool] = []
     for row in rows:
         try:
             texts.append(render_one(template, row, language))
+            broken.append(False)
         except TemplateError:
             texts.append(row["default_text"])
-            fell_back += 1
-    return Rendered(texts, fell_back)
+            broken.append(True)
+    return Rendered(texts, broken)
 
 
 def render_one(template: Template, row: Mapping[str, Any], language: str) -> str | None:

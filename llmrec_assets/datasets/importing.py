@@ -1,6 +1,8 @@
 """Data sets of other forms, written into the landing zone as Parquet."""
 
+import codecs
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +30,16 @@ SYNONYMS = {
     "rating": ("score", "stars", "overall", "评分"),
     "session_id": ("session", "sessionid", "visit"),
     "text": ("review", "reviewtext", "comment", "评论"),
-    "title": ("name", "itemname", "productname", "标题", "名称"),
-    "category": ("categories", "genres", "genre", "maincategory", "分类", "类别"),
+    "title": ("name", "itemname", "productname", "movietitle", "标题", "名称"),
+    "category": ("categories", "genres", "genre", "class", "maincategory", "分类", "类别"),
     "brand": ("store", "maker", "品牌"),
     "description": ("abstract", "summary", "描述"),
     "price": ("cost", "价格"),
 }  # fmt: skip
+
+
+# RecBole's atomic files say the type behind the name: user_id:token.
+_TYPE = re.compile(r":(token|float)(_seq)?$")
 
 
 class ImportProblem(ValueError):
@@ -50,8 +56,12 @@ class Imported:
     rows: int
 
 
-def import_public(layout: Layout, name: str, folder: Path) -> list[Imported]:
+def import_public(
+    layout: Layout, name: str, folder: Path, impressions: bool = False
+) -> list[Imported]:
     """Write every file of a public data set that lies in `folder` or below.
+
+    `impressions`: also what was shown and not taken, as events of their own.
 
     Raises:
         ImportProblem: no file of it is there, or one cannot be read.
@@ -59,12 +69,32 @@ def import_public(layout: Layout, name: str, folder: Path) -> list[Imported]:
     known, written = FORMATS[name], []
     for part in known.parts:
         for path in sorted(folder.rglob(part.pattern)):
-            written.append(_write(layout, part.kind, path, part.query, name))
+            written.append(_write(layout, part.kind, path, _query(part.query, path), name))
+            if impressions and part.impressions:
+                query = _query(part.impressions, path)
+                written.append(_write(layout, part.kind, path, query, f"{name}-impressions"))
     if not written:
         raise ImportProblem(f"{folder} has no file of {known.about}")
     if not any(file.kind == "events" for file in written):
         raise ImportProblem(f"{folder} has items but no events of {known.about}")
     return written
+
+
+def _query(query: str, path: Path) -> str:
+    """The query with the encoding of the file, where it depends on that."""
+    return query.replace("ENCODING", _encoding(path)) if "ENCODING" in query else query
+
+
+def _encoding(path: Path) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while chunk := file.read(1 << 20):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
 
 
 def columns_of(path: Path) -> list[str]:
@@ -86,7 +116,7 @@ def columns_of(path: Path) -> list[str]:
 def guess(columns: Sequence[str], kind: str) -> dict[str, str]:
     """Our name → the file's, for all columns whose meaning their names tell."""
     found: dict[str, str] = {}
-    bare = {_bare(column): column for column in reversed(columns)}
+    bare = {_bare(_TYPE.sub("", column)): column for column in reversed(columns)}
     for name in COLUMNS[kind]:
         for known in (_bare(name), *SYNONYMS.get(name, ())):
             if known in bare and bare[known] not in found.values():

@@ -15,6 +15,7 @@ import numpy as np
 from llmrec_assets import published
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.landing_edits import edit
+from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.serving import segments
 from llmrec_assets.sql import persons, s1_retention
@@ -129,10 +130,11 @@ def _wipe_vectors(connection: duckdb.DuckDBPyConnection, arrays: Path, keys: lis
         f"select part, list(part_row) from {table} where {theirs} group by part order by part",
         [keys],
     ).fetchall()
+    store = Arrays(root=str(arrays))
     for part, places in rows:
-        vectors = np.load(arrays / part, mmap_mode="r+", allow_pickle=False)
+        vectors = np.array(store.open(part))
         vectors[places] = 0
-        vectors.flush()
+        store.write(part, vectors)
     connection.execute(f"delete from {table} where {theirs}", [keys])
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from llmrec_assets.resources import model_package
+from llmrec_assets.resources.checksums import DamagedFile, seal_folder, verify_folder
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.whole_file import make_once
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 MODEL = "llmrec"
 CHAMPION, CHALLENGER = "champion", "challenger"
 VERSION_TAG = "llmrec_version"
+SEAL_TAG = "llmrec_sha256"  # of the list of hashes of a version's files
 PACKAGE_FOLDER = "package"
 
 
@@ -58,20 +61,65 @@ class Registry(dg.ConfigurableResource):
         )
 
     def register_files(self, version: str, save: Callable[[Path], None], run_id: str) -> int:
-        """`register` for whatever `save` writes into the folder that it is given."""
+        """`register` for whatever `save` writes into the folder that it is given.
+
+        The files of a version that is there already are written anew where they are damaged.
+        """
         client = self._client()
         found = self._find(client, version)
         if found is None:
             with tempfile.TemporaryDirectory() as folder:
                 save(Path(folder))
+                seal = seal_folder(Path(folder))
                 client.log_artifacts(run_id, folder, PACKAGE_FOLDER)
             if not client.search_registered_models(f"name = '{self.model}'"):
                 client.create_registered_model(self.model)
             source = f"{client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
-            tags = {VERSION_TAG: version}
+            tags = {VERSION_TAG: version, SEAL_TAG: seal}
             found = client.create_model_version(self.model, source, run_id, tags=tags)
+        elif not self._is_whole(found):
+            self._save_anew(client, found, save)
         client.set_registered_model_alias(self.model, CHALLENGER, str(found.version))
         return int(found.version)
+
+    def _is_whole(self, found: "ModelVersion") -> bool:
+        try:
+            self._verify(found)
+        except DamagedFile:
+            return False
+        return True
+
+    def _verify(self, found: "ModelVersion") -> None:
+        """See that a version's files are as they were registered; older ones have no seal."""
+        if SEAL_TAG in found.tags:
+            version = found.tags[VERSION_TAG]
+            verify_folder(self._place(found), found.tags[SEAL_TAG], _remedy(self.model, version))
+
+    def _save_anew(
+        self, client: "MlflowClient", found: "ModelVersion", save: Callable[[Path], None]
+    ) -> None:
+        """A save that is cut short leaves files that are still damaged by the tag."""
+        folder = self._place(found)
+        partial = folder.with_name(f".{folder.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save(partial)
+        seal = seal_folder(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        client.set_model_version_tag(self.model, str(found.version), SEAL_TAG, seal)
+
+    def damaged(self) -> list[DamagedFile]:
+        """What is wrong with the files of all versions, one finding each."""
+        found = []
+        for version in self._client().search_model_versions(
+            f"name = '{self.model}'", max_results=10_000
+        ):
+            try:
+                self._verify(version)
+            except DamagedFile as error:
+                found.append(error)
+        return found
 
     def has(self, version: str) -> bool:
         """Whether the version is registered."""
@@ -118,13 +166,18 @@ class Registry(dg.ConfigurableResource):
         return f"/#/experiments/{experiment}/runs/{found.run_id}"
 
     def folder(self, version: str) -> Path:
-        """Where the files of one of our version names lie.
+        """Where the files of one of our version names lie, as they were registered.
 
         Raises:
             KeyError: there is no such version.
+            DamagedFile: a file has changed since, or is gone.
         """
-        run = Path(self.artifacts) / str(self._known(self._client(), version).run_id)
-        return run / "artifacts" / PACKAGE_FOLDER
+        found = self._known(self._client(), version)
+        self._verify(found)
+        return self._place(found)
+
+    def _place(self, found: "ModelVersion") -> Path:
+        return Path(self.artifacts) / str(found.run_id) / "artifacts" / PACKAGE_FOLDER
 
     def alias(self, alias: str) -> str | None:
         """Our name of the version that carries `alias`, or None."""
@@ -218,3 +271,12 @@ def _new_database(path: Path) -> None:
             contextlib.closing(sqlite3.connect(path)) as target,
         ):
             source.backup(target)
+
+
+def _remedy(model: str, version: str) -> str:
+    if model != MODEL:
+        return "launch the job retrain_with_encoder, which tunes it anew, or put the file back"
+    return (
+        "put it back from a backup (llmrec restore into a new root), or serve another version:"
+        f" llmrec rollback VERSION; {version} must not serve"
+    )

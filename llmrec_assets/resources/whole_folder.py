@@ -1,13 +1,12 @@
 """Folders that are made once: whole and as they were made, or not there at all."""
 
 import fcntl
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-HASHES = "sha256.json"  # file → sha256, in the folder
+from llmrec_assets.resources.checksums import HASHES, hashes_of, seal_folder
 
 
 def make_folder_once(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -27,7 +26,7 @@ def make_folder_once(folder: Path, make: Callable[[Path], None]) -> Path:
         partial.mkdir()
         try:
             make(partial)
-            (partial / HASHES).write_text(json.dumps(_hashes(partial), indent=2), encoding="utf-8")
+            seal_folder(partial)
             partial.rename(folder)
         finally:
             if partial.exists():
@@ -37,14 +36,9 @@ def make_folder_once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     noted = folder / HASHES
-    return noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) == _hashes(folder)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / HASHES:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path.relative_to(folder).as_posix()] = digest
-    return found
+    if not noted.is_file():
+        return False
+    try:
+        return json.loads(noted.read_text(encoding="utf-8")) == hashes_of(folder)
+    except ValueError:  # the list itself is damaged
+        return False

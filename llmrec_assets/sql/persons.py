@@ -31,6 +31,8 @@ _HASHES = {
         ("s1_raw_events.files", "content_hash"),
         ("s1_raw_events.raw_events", "file_hash"),
         ("s1_raw_events.rejected_events", "file_hash"),
+        ("s1_raw_events.repairs", "file_hash"),
+        ("s1_raw_events.repairs", "of_hash"),
         ("s1_raw_events.retractions", "content_hash"),
     ),
     "feedback": (("s7_feedback.files", "content_hash"), ("s7_feedback.feedback", "file_hash")),

@@ -18,6 +18,7 @@ from llmrec_assets.sql.s1_tables import (
     RAW_EVENTS,
     RAW_ITEMS,
     REJECTED_EVENTS,
+    RETRACTIONS,
     RETURNED_FILE,
     TABLES,
 )
@@ -62,6 +63,8 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of the stage where they are missing."""
     for table in (*TABLES, EXPIRIES, FILE_AGES):
         table.create(connection)
+    # A store made before files of items could be taken back.
+    connection.execute(f"update {RETRACTIONS.full_name} set kind = 'events' where kind is null")
 
 
 def is_known(connection: duckdb.DuckDBPyConnection, kind: Kind, content_hash: str) -> bool:
@@ -77,9 +80,11 @@ def last_seq(connection: duckdb.DuckDBPyConnection, kind: Kind) -> int:
     """
     rows = RAW_EVENTS if kind == "events" else RAW_ITEMS
     query = f"""select greatest(coalesce(sum(accepted), 0),
-            (select coalesce(max(seq), 0) from {rows.full_name}))::bigint
-        from {FILES.full_name} where kind = ?"""
-    return connection.execute(query, [kind]).fetchall()[0][0]
+            (select coalesce(max(seq), 0) from {rows.full_name}),
+            (select coalesce(max(last_seq), 0) from {RETRACTIONS.full_name} where kind = $kind)
+        )::bigint
+        from {FILES.full_name} where kind = $kind"""
+    return connection.execute(query, {"kind": kind}).fetchall()[0][0]
 
 
 def ingest(

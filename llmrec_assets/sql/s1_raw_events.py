@@ -15,7 +15,7 @@ import duckdb
 
 from llmrec_assets.sql import landing_names
 from llmrec_assets.sql.free_text import scrubbed
-from llmrec_assets.sql.landing_files import stage_file, unstage
+from llmrec_assets.sql.landing_files import StagedFile, stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile, stripped
 from llmrec_assets.sql.landing_values import (
     detect_time,
@@ -25,8 +25,14 @@ from llmrec_assets.sql.landing_values import (
     typed_time,
 )
 from llmrec_assets.sql.s1_files import Arrival, Taken, last_seq
+from llmrec_assets.sql.s1_repairs import (
+    REFERENCE,
+    record_references,
+    refer,
+    refuse_references,
+)
 from llmrec_assets.sql.s1_retention import NO_AGE, forgets, too_old
-from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, RETURNED_FILE
+from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, REPAIRS, RETURNED_FILE
 
 REQUIRED = ("user_id", "item_id", "timestamp", "behavior")
 OPTIONAL = ("event_id", "rating", "value", "session_id", "text", "context", "caused_by")
@@ -88,12 +94,14 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     Raises:
         BadFile: nothing of the file can be used.
     """
-    staged = stage_file(connection, arrival.path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
+    staged = stage_events(connection, arrival.path)
     time = detect_time(connection, staged.view)
     if time.kind == "relative" and forgets(connection):
         unstage(connection, staged)
         raise BadFile(NO_AGE)
     _type(connection, typed_time(staged.view, time))
+    refer(connection, staged, arrival)
+    refuse_references(connection, arrival)
     _judge(connection, arrival)
     _add(connection, arrival)
     connection.execute(
@@ -101,6 +109,7 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
         select line, problem as reason from typed where problem is not null
         union all select line, verdict from judged where verdict <> 'duplicate'"""
     )
+    record_references(connection, arrival)
     duplicates, refused = connection.execute(
         f"""select (select count(*) from judged where verdict = 'duplicate'),
             (select count(*) from refused) + (select count(*) from {staged.rejects})"""
@@ -130,11 +139,16 @@ def retake_events(
     Raises:
         BadFile: nothing of the file can be used.
     """
-    staged = stage_file(connection, arrival.path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
+    staged = stage_events(connection, arrival.path)
     _type(connection, typed_time(staged.view, detect_time(connection, staged.view)))
+    refer(connection, staged, arrival)
+    refuse_references(connection, arrival)
     connection.execute(
         f"""delete from typed where problem is not null or event_id not in (
-            select event_id from {lost} union all select event_id from {told})"""
+            select event_id from {lost} union all select event_id from {told})
+            or line in (select of_line from {REPAIRS.full_name}
+                where kind = 'events' and of_hash = ? and reason is null)""",
+        [arrival.content_hash],  # a mended row stands for it
     )
     connection.execute(
         f"""update {RAW_EVENTS.full_name} as r set caused_by = coalesce(t.caused_by, r.caused_by)
@@ -153,25 +167,45 @@ def retake_events(
         join {staged.view} using (line)
         where typed.event_id in (select event_id from {lost}) order by line"""
     ).fetchall()
-    connection.execute("drop table typed; drop table judged")
+    connection.execute("drop table typed; drop table judged; drop table referred")
     unstage(connection, staged)
     return verdicts
 
 
-def event_ids(connection: duckdb.DuckDBPyConnection, path: Path, into: str) -> None:
-    """Make the temporary table `into` of the event ids that a file delivers.
+def add_event_ids(
+    connection: duckdb.DuckDBPyConnection, path: Path, into: str, lines: list[int] | None = None
+) -> None:
+    """Add the event ids that a file delivers to the table `into`.
+
+    Args:
+        connection: of the warehouse.
+        path: the file.
+        into: a table of `event_id`.
+        lines: only of these; None: all.
 
     Raises:
         BadFile: nothing of the file can be used.
     """
-    staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
+    staged = stage_events(connection, path)
     _type(connection, typed_time(staged.view, detect_time(connection, staged.view)))
     connection.execute(
-        f"create or replace temp table {into} as"
-        " select distinct event_id from typed where problem is null"
+        f"""insert into {into} select distinct event_id from typed
+        where problem is null and ($lines is null or list_contains($lines::bigint[], line))
+            and event_id not in (select event_id from {into})""",
+        {"lines": lines},
     )
     connection.execute("drop table typed")
     unstage(connection, staged)
+
+
+def stage_events(connection: duckdb.DuckDBPyConnection, path: Path) -> StagedFile:
+    """A file of events as it lies there.
+
+    Raises:
+        BadFile: nothing of the file can be used.
+    """
+    optional = (*OPTIONAL, REFERENCE)
+    return stage_file(connection, path, required=REQUIRED, optional=optional, ids=IDS)
 
 
 def _add(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:

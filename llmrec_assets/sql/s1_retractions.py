@@ -7,51 +7,20 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.sql import s1_claims
+from llmrec_assets.sql.s1_batches import STANDING, begin_retraction, end_retraction
 from llmrec_assets.sql.s1_deletions import delete_events
-from llmrec_assets.sql.s1_files import Arrival, create_tables, reject_rows
-from llmrec_assets.sql.s1_raw_events import event_ids, retake_events
+from llmrec_assets.sql.s1_files import Arrival, reject_rows
+from llmrec_assets.sql.s1_raw_events import add_event_ids, retake_events
 from llmrec_assets.sql.s1_tables import (
     FILES,
     RAW_EVENTS,
     REJECTED_EVENTS,
-    RETRACTIONS,
     RETURNED_FILE,
 )
-from llmrec_assets.sql.s5_model import TEMPORAL_MODEL
 
-_LOST, _TOLD = "lost_events", "told_events"
-
-
-class UnknownFile(Exception):
-    """No such batch is in the store; the message says which are."""
-
-
-def find_file(connection: duckdb.DuckDBPyConnection, named: str) -> tuple[str, str]:
-    """(content hash, name) of the events file of this name or this beginning of its hash.
-
-    Raises:
-        UnknownFile: there is none, or there are several.
-    """
-    create_tables(connection)
-    found = connection.execute(
-        f"""select content_hash, name from {FILES.full_name} where kind = 'events'
-            and (name = $named or length($named) >= 8 and starts_with(content_hash, $named))
-            and content_hash not in (select content_hash from {RETRACTIONS.full_name})
-        order by ingested_at, name""",
-        {"named": named},
-    ).fetchall()
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = "\n".join(f"  {content_hash}" for content_hash, _ in found)
-        raise UnknownFile(f"{named!r} came in more than once; name one of these:\n{several}")
-    newest = connection.execute(
-        f"""select name from {FILES.full_name} where kind = 'events'
-            and content_hash not in (select content_hash from {RETRACTIONS.full_name})
-        order by ingested_at desc, name limit 5"""
-    ).fetchall()
-    names = ", ".join(name for (name,) in newest) or "none"
-    raise UnknownFile(f"no file of events {named!r} came in; the newest: {names}")
+_LOST, _TOLD, _AGAIN = "lost_events", "told_events", "events_again"
+_OWNED = "owned_rows"  # file_hash and line of the rows that the lost events were
 
 
 def retract(
@@ -74,10 +43,17 @@ def retract(
     Returns:
         How many events went, and how many of them are there again.
     """
+    begin_retraction(connection, "events", content_hash, because)
     _collect(connection, content_hash, landed)
     (first_seq,), *_ = connection.execute(
-        f"select min(seq) from {RAW_EVENTS.full_name} where file_hash = ?", [content_hash]
+        f"""select min(seq) from {RAW_EVENTS.full_name}
+        where event_id in (select event_id from {_LOST})"""
     ).fetchall()
+    connection.execute(
+        f"""create or replace temp table {_OWNED} as select file_hash, line
+        from {RAW_EVENTS.full_name} where event_id in (select event_id from {_LOST})"""
+    )
+    s1_claims.disown_mended_rows(connection, "events", content_hash, RAW_EVENTS.full_name)
     rows = delete_events(connection, f"event_id in (select event_id from {_LOST})")
     connection.execute(
         f"delete from {REJECTED_EVENTS.full_name} where kind = 'events' and file_hash = ?",
@@ -87,33 +63,34 @@ def retract(
         _retake(connection, arrival, before)
         for arrival, before in _others(connection, content_hash, landed)
     )
-    connection.execute(f"drop table {_LOST}; drop table {_TOLD}")
-    connection.execute(
-        f"""insert into {RETRACTIONS.full_name}
-        select content_hash, name, now()::timestamp, ?, ?, ?, ? from {FILES.full_name}
-        where kind = 'events' and content_hash = ?""",
-        [first_seq, rows, restored, because, content_hash],
-    )
+    connection.execute(f"drop table {_LOST}; drop table {_TOLD}; drop table {_OWNED}")
+    end_retraction(connection, "events", content_hash, first_seq, rows, restored)
     return rows, restored
 
 
 def _collect(
     connection: duckdb.DuckDBPyConnection, content_hash: str, landed: dict[str, Path]
 ) -> None:
-    """The events that are the file's, and those of other files whose cause it may have told."""
+    """The events that are the file's, and those of other files whose cause it may have told.
+
+    With the file's own go the events that repaired its rows. With its claims go the reasons why
+    rows of other files, which repair the same, are none.
+    """
     connection.execute(
         f"""create or replace temp table {_LOST} as
         select event_id from {RAW_EVENTS.full_name} where file_hash = ?""",
         [content_hash],
     )
+    s1_claims.add_mended_rows(connection, content_hash, _LOST)
+    _collect_refused(connection, content_hash, landed)
+    s1_claims.forget_claims(connection, "events", content_hash)
+    connection.execute(f"create or replace temp table {_TOLD} as from {_LOST} limit 0")
     readable = connection.execute(
         f"select 1 from {FILES.full_name} where kind = 'events' and content_hash = ? and rows > 0",
         [content_hash],
     ).fetchall()
     if readable and content_hash in landed:
-        event_ids(connection, landed[content_hash], _TOLD)
-    else:
-        connection.execute(f"create or replace temp table {_TOLD} as from {_LOST} limit 0")
+        add_event_ids(connection, landed[content_hash], _TOLD)
     connection.execute(
         f"""delete from {_TOLD} where event_id not in (
             select event_id from {RAW_EVENTS.full_name}
@@ -126,14 +103,32 @@ def _collect(
     )
 
 
+def _collect_refused(
+    connection: duckdb.DuckDBPyConnection, content_hash: str, landed: dict[str, Path]
+) -> None:
+    """Add the events of rows that are refused because this file repaired the same row before."""
+    connection.execute(f"create or replace temp table {_AGAIN} as from {_LOST} limit 0")
+    for file_hash, lines in s1_claims.refused_because_of(connection, content_hash).items():
+        if file_hash in landed:
+            add_event_ids(connection, landed[file_hash], _AGAIN, lines)
+    connection.execute(  # all but what could not be read again
+        f"""insert into {_LOST} select event_id from {_AGAIN}
+        where event_id not in (select event_id from {_LOST})
+            and event_id not in (select event_id from {RAW_EVENTS.full_name}
+                where not list_contains(?::varchar[], file_hash))""",
+        [list(landed)],
+    )
+    connection.execute(f"drop table {_AGAIN}")
+
+
 def _others(
     connection: duckdb.DuckDBPyConnection, content_hash: str, landed: dict[str, Path]
 ) -> list[tuple[Arrival, bool]]:
     """The other files as they came in, where they are still landed; whether they came before."""
     known = connection.execute(
         f"""select content_hash, name, ingested_at, content_hash = $own as own
-        from {FILES.full_name} where kind = 'events' and (rows > 0 or content_hash = $own)
-            and content_hash not in (select content_hash from {RETRACTIONS.full_name})
+        from {FILES.full_name} as files where kind = 'events' and (content_hash = $own
+            or rows > 0 and (kind, content_hash) in (select (kind, content_hash) from {STANDING}))
         order by ingested_at, rowid""",
         {"own": content_hash},
     ).fetchall()
@@ -159,11 +154,16 @@ def _retake(connection: duckdb.DuckDBPyConnection, arrival: Arrival, before: boo
             and list_contains(?::bigint[], line)""",
         [arrival.content_hash, lines],
     ).fetchall()
+    (owned,), *_ = connection.execute(
+        f"select count(*) from {_OWNED} where file_hash = ? and list_contains(?::bigint[], line)",
+        [arrival.content_hash, lines],
+    ).fetchall()
     refused = [row for row in verdicts if row[1] not in (None, "duplicate")]
     reject_rows(connection, arrival, refused)
+    s1_claims.settle_claims(connection, arrival, lines, {row[0]: row[1] for row in refused})
     accepted = sum(verdict is None for _, verdict, _ in verdicts)
     # What feedback had returned was an event until the batch took its place.
-    accepted_before = len(lines) - refused_before if before and arrival.is_returned else 0
+    accepted_before = len(lines) - refused_before if before and arrival.is_returned else owned
     more = accepted - accepted_before
     connection.execute(
         f"""update {FILES.full_name} set accepted = accepted + $more,
@@ -179,23 +179,10 @@ def not_landed(
 ) -> list[str]:
     """Names of other files that came in, may deliver the same events, and are no longer there."""
     rows = connection.execute(
-        f"""select name from {FILES.full_name} where kind = 'events' and content_hash <> ?
-            and content_hash not in (select content_hash from {RETRACTIONS.full_name})
+        f"""select name from {STANDING} where kind = 'events' and content_hash <> ?
             and (duplicates > 0 or rejected > 0 or name = format('{RETURNED_FILE}', content_hash))
             and not list_contains(?::varchar[], content_hash)
         order by all""",
         [content_hash, list(landed)],
     ).fetchall()
     return [name for (name,) in rows]
-
-
-def versions_that_saw(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Model versions that were trained on events which were retracted since."""
-    if not (RETRACTIONS.is_there(connection) and TEMPORAL_MODEL.is_there(connection)):
-        return set()
-    rows = connection.execute(
-        f"""select distinct model_version from {TEMPORAL_MODEL.full_name}
-        join {RETRACTIONS.full_name} on trained_through >= first_seq and trained_at < retracted_at
-        where trained"""
-    ).fetchall()
-    return {version for (version,) in rows}

@@ -10,6 +10,7 @@ ITEMS = "files.item_log"
 RETURNED_FILE = "returned-feedback-{:.16}.jsonl"
 RETURNED_PREFIX = RETURNED_FILE.partition("{")[0]
 SERVED_PREFIX = "serve-"  # of the names of files that the online service writes
+REPAIRED_PREFIX = "repaired-"  # of the names of files that rejected rows come back in
 
 
 def _event(name: str, type_name: str, description: str, private: bool = False) -> Column:
@@ -105,6 +106,34 @@ REJECTED_EVENTS = Table(
     ),
 )
 
+ITEM_ARRIVALS = Table(
+    SCHEMA,
+    "item_arrivals",
+    (
+        Column("file_hash", "varchar", "SHA-256 of a file of items."),
+        Column("items", "bigint", "Items it described."),
+        Column("items_known", "double", "Share of them that earlier files had described."),
+        Column("shares", "varchar", "JSON: column → share of its good rows that have a value."),
+    ),
+    primary_key=("file_hash",),
+)
+
+REPAIRS = Table(
+    SCHEMA,
+    "repairs",
+    (
+        Column("kind", "varchar", "events or items."),
+        Column("file_hash", "varchar", "SHA-256 of the file that the mended row came in."),
+        Column("line", "bigint", "Its line there."),
+        Column("of_file", "varchar", "Name of the file whose rejected row it repairs."),
+        Column("of_hash", "varchar", "SHA-256 of that file."),
+        Column("of_line", "bigint", "Line of the rejected row."),
+        Column("reason", "varchar", "Why the mended row cannot be used either; null where it is"
+               " in the store, so that the rejected one is repaired."),
+    ),
+    primary_key=("kind", "file_hash", "line"),
+)  # fmt: skip
+
 RETRACTIONS = Table(
     SCHEMA,
     "retractions",
@@ -112,13 +141,16 @@ RETRACTIONS = Table(
         Column("content_hash", "varchar", "SHA-256 of the file."),
         Column("name", "varchar", "Name of the file when it came in."),
         Column("retracted_at", "timestamp", "UTC."),
-        Column("first_seq", "bigint", "Lowest ingestion sequence number of its events; null where"
-               " it had none of its own."),
-        Column("rows", "bigint", "Events that went."),
-        Column("restored", "bigint", "Of those, events that other files deliver too."),
+        Column("first_seq", "bigint", "Lowest ingestion sequence number of its events or items;"
+               " null where it had none of its own."),
+        Column("rows", "bigint", "Events or items that went."),
+        Column("restored", "bigint", "Of those, such as other files deliver too."),
         Column("because", "varchar", "Why, as given."),
+        Column("kind", "varchar", "events or items."),
+        Column("last_seq", "bigint", "Newest ingestion sequence number when it was taken back: none"
+               " up to it is used again."),
     ),
-    primary_key=("content_hash",),
+    primary_key=("content_hash", "kind"),
 )  # fmt: skip
 
-TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS, RETRACTIONS)
+TABLES = (FILES, RAW_EVENTS, RAW_ITEMS, REJECTED_EVENTS, ITEM_ARRIVALS, REPAIRS, RETRACTIONS)

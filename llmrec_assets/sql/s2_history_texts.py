@@ -8,17 +8,13 @@ of tokens, cuts the oldest steps.
 import duckdb
 
 from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql.increments import of_touched
+from llmrec_assets.sql.s2_statistics import CUT
 from llmrec_assets.sql.s2_tables import CLEAN, EVENT_DETAILS, HISTORY_TEXTS, ITEM_TEXTS
 from llmrec_assets.sql.shards import BELONGS, Shard
 
 # Times that are steps of each user's own have no moment in common, so no global split either.
-GLOBAL_CUT = f"""
-select case when bool_and(timestamp is not null) then (
-    select time from {CLEAN} order by time
-    limit 1 offset (select floor(count(*) * $train_share)::bigint from {CLEAN})
-) end
-from {CLEAN}
-"""
+GLOBAL_CUT = f"select case when bool_and(timestamp is not null) then ({CUT}) end from {CLEAN}"
 
 # The moments: before the validation and the test target, after all events, and around the cut of
 # the global time split, before the last target of the past and before the first one after it.
@@ -54,12 +50,17 @@ def global_cut(connection: duckdb.DuckDBPyConnection) -> int | None:
 
 
 def tell_histories(
-    connection: duckdb.DuckDBPyConnection, shard: Shard, telling: dict[str, object]
+    connection: duckdb.DuckDBPyConnection,
+    shard: Shard,
+    telling: dict[str, object],
+    touched: bool = False,
 ) -> None:
     """Add the texts of the shard's users to history_texts.
 
     Needs the tables `words`, item_texts and event_details. `telling` has cut, joiner, separator,
     history_length (newest steps that are told) and history_characters (most of a text).
+    `touched`: only of users in the table `touched_users`.
     """
     parameters = {**telling, **shard.parameters}
-    HISTORY_TEXTS.insert(connection, f"{HISTORIES} order by user_id, n_events", parameters)
+    query = of_touched(HISTORIES) if touched else HISTORIES
+    HISTORY_TEXTS.insert(connection, f"{query} order by user_id, n_events", parameters)

@@ -4,25 +4,30 @@ What concerns one user is done shard by shard. What needs every user (the k-core
 the texts of items) is done once, over what the shards left.
 """
 
+from dataclasses import replace
+
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
 from llmrec_assets.core.behaviors import Behavior, word
-from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql import builds, increments
 from llmrec_assets.sql import s2_history_texts as histories_sql
+from llmrec_assets.sql import s2_retelling as retelling
 from llmrec_assets.sql import s2_texts as texts_sql
+from llmrec_assets.sql.s2_statistics import QUERIES, judge_outliers, keep_statistics
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
     EVENT_DETAILS,
     HISTORY_TEXTS,
+    ITEM_TEXTS,
     ITEMS,
     RAW,
     REMOVED_EVENTS,
     SCHEMA,
+    STEP_TEXTS,
     USER_SEQUENCES,
-    VALUE_STATISTICS,
 )
 from llmrec_assets.sql.shards import BELONGS, Shard, shards
 
@@ -35,18 +40,24 @@ with shard as (
     select seq, event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id,
         caused_by, own_event_id, ingested_at,
         coalesce(epoch_us(timestamp), step) as time,
-        count(*) over (partition by user_id, timestamp::date) as events_that_day,
-        count(*) over (partition by user_id, item_id) as events_of_item,
         row_number() over (
             partition by user_id, item_id, timestamp, step, behavior
             order by own_event_id desc, seq
         ) as repeat_number
     from {RAW} where {BELONGS}
+), days as (
+    select user_id, max(events) as busiest from (
+        select user_id, count(*) as events from {RAW}
+        where {BELONGS} and timestamp is not null group by user_id, timestamp::date)
+    group by user_id
+), favourites as (
+    select user_id, sum(events) as events, max(events) as most from (
+        select user_id, count(*) as events from {RAW} where {BELONGS} group by user_id, item_id)
+    group by user_id
 ), bots as (
-    select user_id, bool_or(timestamp is not null and events_that_day > $bot_events_per_day)
-        or (count(*) >= $bot_one_item_events
-            and max(events_of_item) > $bot_one_item_share * count(*)) as bot
-    from shard group by user_id
+    select user_id, coalesce(busiest > $bot_events_per_day, false)
+        or (events >= $bot_one_item_events and most > $bot_one_item_share * events) as bot
+    from favourites left join days using (user_id)
 )
 select shard.*, bot as is_bot,
     case
@@ -93,33 +104,19 @@ select seq from judged where reason is null and (
                    group by item_id having count(distinct user_id) < $k))
 """
 
-# Rounded: a parallel sum differs in its last digits from run to run, and the version is a hash.
-STATISTICS = f"""
-with observed as (
-    select split, time, behavior, unnest([
-        {{'feature': 'rating', 'x': rating}}, {{'feature': 'value', 'x': value}}
-    ], recursive := true)
-    from {CLEAN}
-)
-select fit, feature, behavior, count(x) as n, round(avg(x), 6) as mean,
-    round(stddev_pop(x), 6) as std, min(x) as minimum, max(x) as maximum
-from observed, (values ('evaluation'), ('global'), ('final')) as fits(fit)
-where x is not null and case fit
-    when 'evaluation' then split = 'train'
-    when 'global' then time < (
-        select time from {CLEAN} order by time
-        limit 1 offset (select floor(count(*) * $train_share)::bigint from {CLEAN}))
-    else true end
-group by all
-"""
+# What an increment compares with the clean events that its users had before.
+ROWS_AFTER = "select seq, user_id, item_id, behavior, time from judged where reason is null"
 
-MARK_OUTLIERS = f"""
-update {CLEAN} as e set is_outlier = true
-from {SCHEMA}.value_statistics as s
-where s.version = $version and s.fit = 'evaluation' and s.behavior = e.behavior and s.std > 0
-    and abs(case s.feature when 'rating' then e.rating else e.value end - s.mean)
-        > $outlier_deviations * s.std
-"""
+# All that makes clean events what they are; a change of it is a change of settings.
+CLEANING = (
+    CLEAN_EVENTS.ddl,
+    REMOVED_EVENTS.ddl,
+    JUDGED_EVENTS,
+    ORDERED_EVENTS,
+    BELOW_CORE,
+    increments.BLOCKS,
+    *QUERIES,
+)
 
 # One ordered list of structs per user: one sort instead of one per column.
 HISTORIES = f"""
@@ -144,6 +141,8 @@ select user_id, n_events, first_time, last_time,
         as history_text
 from lists
 """
+
+READING = (HISTORIES, histories_sql.HISTORIES, USER_SEQUENCES.ddl)
 
 TITLES_ARE_CHINESE = f"""
 select coalesce(avg(regexp_matches(title, '[\\x{{4e00}}-\\x{{9fff}}]')::int), 0) > 0.5 as chinese
@@ -188,12 +187,15 @@ def clean(
     bot_one_item_share: float = BOT_ONE_ITEM_SHARE,
     bot_one_item_events: int = BOT_ONE_ITEM_EVENTS,
     shard_count: int = 1,
+    rebuild: bool = False,
 ) -> str:
-    """Build clean_events and removed_events from the raw ones; the version of the statistics.
+    """Bring clean_events and removed_events up to date; the version of the statistics.
 
-    Needs the table `words`. With `k_core` of 0 or 1 nobody is removed for having few events.
-    The tables hold the same rows for every `shard_count`: users are judged and ordered in shards,
-    the k-core and the statistics see the events of all of them.
+    Needs the table `words`. Users are cleaned anew whose raw events changed, all of them where the
+    rules did, on request, or under a k-core, which depends on everybody; with `k_core` of 0 or 1
+    nobody is removed for having few events. The tables hold the same rows either way and for every
+    `shard_count`: users are judged and ordered in shards, the k-core and the statistics see the
+    events of all of them.
     """
     rules = {
         "earliest": earliest,
@@ -202,31 +204,95 @@ def clean(
         "bot_one_item_events": bot_one_item_events,
         "drop_bots": drop_bots,
     }
+    weighing = {"k_core": k_core, "deviations": outlier_deviations, "caused_weight": caused_weight}
+    settings = builds.settings_hash(
+        connection, rules, weighing, builds.words_of(connection), CLEANING
+    )
+    due = increments.cleaning_due(connection, settings, rebuild, k_core)
+    if not due.reason:
+        if not increments.count_of(connection, "touched_users"):
+            return _note_cleaning(connection, due, str(due.state["statistics"]), 0)
+        increments.take_out_touched(connection)
+        increments.forget_touched(connection, REMOVED_EVENTS)
+    else:
+        CLEAN_EVENTS.clear(connection)
+        REMOVED_EVENTS.clear(connection)
+    recomputed = _clean_users(connection, rules, k_core, caused_weight, shard_count, due)
+    if not due.reason and not increments.covers_raw_events(connection):
+        due = replace(due, reason=builds.OUTSIDE)
+        CLEAN_EVENTS.clear(connection)
+        REMOVED_EVENTS.clear(connection)
+        recomputed = _clean_users(connection, rules, k_core, caused_weight, shard_count, due)
+    version = keep_statistics(connection)
+    judge_outliers(connection, version, outlier_deviations)
+    return _note_cleaning(connection, due, version, recomputed)
+
+
+def _clean_users(
+    connection: duckdb.DuckDBPyConnection,
+    rules: dict[str, object],
+    k_core: int,
+    caused_weight: float,
+    shard_count: int,
+    due: increments.Due,
+) -> int:
+    """Add the rows of all users, or for an increment of those in `touched_users`; how many."""
     connection.execute(
         f"create or replace temp table judged as {JUDGED_EVENTS} with no data",
         {**rules, **Shard().parameters},
     )
     for shard in shards(shard_count):
-        judge_events(connection, shard, rules)
+        judge_events(connection, shard, rules, touched=not due.reason)
     if k_core > 1:
         _remove_below_core(connection, k_core)
-    REMOVED_EVENTS.replace(
-        connection, "select seq, reason from judged where reason is not null order by seq"
+    REMOVED_EVENTS.insert(
+        connection,
+        f"select {REMOVED_EVENTS.column_names} from judged where reason is not null order by seq",
     )
-    CLEAN_EVENTS.clear(connection)
     for shard in shards(shard_count):
         order_events(connection, shard, caused_weight)
+    recomputed = increments.count_of(connection, "judged")
+    if not due.reason:
+        connection.execute(f"create or replace temp table rows_after as {ROWS_AFTER}")
     connection.execute("drop table judged")
-    return _keep_statistics(connection, outlier_deviations)
+    return recomputed
+
+
+def _note_cleaning(
+    connection: duckdb.DuckDBPyConnection, due: increments.Due, version: str, recomputed: int
+) -> str:
+    """Leave word of what was touched, for later tables and the next build; the version."""
+    if due.reason:
+        increments.forget_words(connection)
+        users = connection.execute(f"select count(distinct user_id) from {RAW}").fetchall()[0][0]
+    elif users := increments.count_of(connection, "touched_users"):
+        connection.execute(
+            """insert into touched_users select distinct user_id from misjudged
+            where user_id not in (from touched_users)"""
+        )
+        increments.leave_word(connection, due.number)
+    else:  # no new build for anybody to look at
+        due = replace(due, number=due.after)
+    increments.keep_blocks(connection)
+    removed = REMOVED_EVENTS.count(connection)
+    state: dict[str, object] = {"statistics": version, "removed": removed}
+    rows = CLEAN_EVENTS.count(connection)
+    builds.record(connection, CLEAN_EVENTS, due.done(rows, recomputed, users, state))
+    return version
 
 
 def judge_events(
-    connection: duckdb.DuckDBPyConnection, shard: Shard, rules: dict[str, object]
+    connection: duckdb.DuckDBPyConnection,
+    shard: Shard,
+    rules: dict[str, object],
+    touched: bool = False,
 ) -> None:
-    """Add the shard's raw events, each with the rule that removes it, to the table `judged`."""
-    connection.execute(
-        f"insert into judged by name ({JUDGED_EVENTS})", {**rules, **shard.parameters}
-    )
+    """Add the shard's raw events, each with the rule that removes it, to the table `judged`.
+
+    `touched`: only those of users in the table `touched_users`.
+    """
+    query = increments.of_touched(JUDGED_EVENTS) if touched else JUDGED_EVENTS
+    connection.execute(f"insert into judged by name ({query})", {**rules, **shard.parameters})
 
 
 def order_events(
@@ -248,47 +314,6 @@ def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
         )
 
 
-def _keep_statistics(connection: duckdb.DuckDBPyConnection, deviations: float) -> str:
-    """Store the statistics under a version that is the hash of their values; mark outliers."""
-    VALUE_STATISTICS.create(connection)
-    connection.execute(
-        f"create or replace temp table observed as {STATISTICS}",
-        {"train_share": 1 - GLOBAL_TEST_SHARE},
-    )
-    version = connection.execute(
-        "select left(md5(coalesce(string_agg(observed::varchar, ';' order by fit, feature,"
-        " behavior), '')), 12) from observed"
-    ).fetchall()[0][0]
-    connection.execute(
-        f"insert or replace into {VALUE_STATISTICS.full_name} by name (select ? as version,"
-        " *, now()::timestamp as computed_at from observed)",
-        [version],
-    )
-    connection.execute(MARK_OUTLIERS, {"version": version, "outlier_deviations": deviations})
-    return version
-
-
-def statistics_beyond_training(connection: duckdb.DuckDBPyConnection, version: str) -> int:
-    """Statistics of the evaluation fit that are not those of the training events alone."""
-    return connection.execute(
-        f"""with kept as (
-            select * exclude (version, computed_at) from {VALUE_STATISTICS.full_name}
-            where version = $version and fit = 'evaluation'
-        ), again as (select * from ({STATISTICS}) where fit = 'evaluation')
-        select (select count(*) from (from kept except from again))
-            + (select count(*) from (from again except from kept))""",
-        {"version": version, "train_share": 1 - GLOBAL_TEST_SHARE},
-    ).fetchall()[0][0]
-
-
-def newest_statistics(connection: duckdb.DuckDBPyConnection) -> str:
-    """The version of value_statistics that the clean events were made with; empty without any."""
-    rows = connection.execute(
-        f"select version from {VALUE_STATISTICS.full_name} order by computed_at desc limit 1"
-    ).fetchall()
-    return rows[0][0] if rows else ""
-
-
 def build_sequences(
     connection: duckdb.DuckDBPyConnection,
     language: str,
@@ -301,39 +326,78 @@ def build_sequences(
     history_texts: bool = False,
     history_characters: int = 300,
     shard_count: int = 1,
+    rebuild: bool = False,
 ) -> int:
-    """Build the texts of items, steps and histories and user_sequences from the clean events.
+    """Bring the texts of items, steps and histories and user_sequences up to date.
 
-    Needs the table `words`. The tables hold the same rows for every `shard_count`. Returns the
-    number of items that have the built-in text because their own values break the template.
+    Needs the table `words`. Told anew are items whose newest delivery is another one, steps that
+    came or went or whose item has another text, and users whom cleaning touched or whose items have
+    another title. With `step_details`, whose scale of ratings depends on everybody, all steps and
+    history texts are. The tables hold the same rows either way and for every `shard_count`.
+
+    Returns:
+        The number of items that have the built-in text because their own values break the template.
     """
     joiner, separator = ("", "，") if language == "zh" else (" ", ", ")
-    fell_back = texts_sql.build_item_texts(
-        connection, language, text_template, description_characters
-    )
-    EVENT_DETAILS.clear(connection)
+    reading = {"joiner": joiner, "separator": separator, "history_length": history_length}
+    options = [description_characters, text_template, step_details, review_characters,
+               history_texts, history_characters]  # fmt: skip
+    settings = builds.settings_hash(
+        connection, language, reading, options, builds.words_of(connection), READING,
+        texts_sql.code(),
+    )  # fmt: skip
+    due = increments.due(connection, USER_SEQUENCES, settings, rebuild)
+    due = increments.unless_changed(connection, due, (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS))
+    again = not due.reason
+    texts = retelling.find_items(connection) if again else 0
+    texts_sql.build_item_texts(connection, language, text_template, description_characters, again)
+    texts += retelling.find_steps(connection) if again else 0
+    if not again or step_details:
+        EVENT_DETAILS.clear(connection)
     if step_details:
         texts_sql.build_event_details(connection, language, review_characters)
-    texts_sql.build_step_texts(connection, joiner)
-    USER_SEQUENCES.clear(connection)
-    reading = {"joiner": joiner, "separator": separator, "history_length": history_length}
+    texts_sql.build_step_texts(connection, joiner, again and not step_details)
+    cut = histories_sql.global_cut(connection) if history_texts else None
+    if again:
+        retelling.touch_readers(connection)
+        if history_texts:
+            retelling.touch_tellers(connection, due.state.get("cut"), cut)
+        increments.forget_touched(connection, USER_SEQUENCES)
+    else:
+        USER_SEQUENCES.clear(connection)
+    before = USER_SEQUENCES.count(connection)
     for shard in shards(shard_count):
-        read_histories(connection, shard, reading)
-    HISTORY_TEXTS.clear(connection)
-    if history_texts:
-        cut = histories_sql.global_cut(connection)
-        telling = reading | {"cut": cut, "history_characters": history_characters}
-        for shard in shards(shard_count):
-            histories_sql.tell_histories(connection, shard, telling)
-    return fell_back
+        read_histories(connection, shard, reading, again)
+    told_again = again and not step_details and (cut is None) == (due.state.get("cut") is None)
+    if told_again:
+        increments.forget_touched(connection, HISTORY_TEXTS)
+    else:
+        HISTORY_TEXTS.clear(connection)
+    telling = reading | {"cut": cut, "history_characters": history_characters}
+    for shard in shards(shard_count) if history_texts else ():
+        histories_sql.tell_histories(connection, shard, telling, told_again)
+    rows = USER_SEQUENCES.count(connection)
+    users = increments.count_of(connection, "touched_users") if again else rows
+    state = increments.rows_of(connection, (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS))
+    builds.record(
+        connection, USER_SEQUENCES, due.done(rows, rows - before, users, state | {"cut": cut})
+    )
+    return texts_sql.fallen_back(connection)
 
 
 def read_histories(
-    connection: duckdb.DuckDBPyConnection, shard: Shard, reading: dict[str, object]
+    connection: duckdb.DuckDBPyConnection,
+    shard: Shard,
+    reading: dict[str, object],
+    touched: bool = False,
 ) -> None:
-    """Add the histories of the shard's users to user_sequences."""
+    """Add the histories of the shard's users to user_sequences.
+
+    `touched`: only of users in the table `touched_users`.
+    """
     parameters = {**reading, **shard.parameters}
-    USER_SEQUENCES.insert(connection, f"{HISTORIES} order by user_id", parameters)
+    query = increments.of_touched(HISTORIES) if touched else HISTORIES
+    USER_SEQUENCES.insert(connection, f"{query} order by user_id", parameters)
 
 
 def removal_counts(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -1,4 +1,8 @@
-"""The tables of stage 2."""
+"""The tables of stage 2.
+
+Those with a row per event, user or step have no primary key: an index over ten million rows costs
+more than the rows, and nothing asks it anything. That rows are there once is a check.
+"""
 
 from llmrec_assets.sql.tables import Column, Table
 
@@ -37,7 +41,6 @@ CLEAN_EVENTS = Table(
                " event) or test (from the last one) of leave-one-out.",
                (f"{RAW}.timestamp", f"{RAW}.seq")),
     ),
-    primary_key=("seq",),
 )  # fmt: skip
 
 REMOVED_EVENTS = Table(
@@ -45,7 +48,41 @@ REMOVED_EVENTS = Table(
     "removed_events",
     (
         Column("seq", "bigint", "The raw event.", (f"{RAW}.seq",)),
+        Column("user_id", "varchar", "Whose.", (f"{RAW}.user_id",), private=True),
         Column("reason", "varchar", "The rule that removed it."),
+    ),
+)
+
+RAW_BLOCKS = Table(
+    SCHEMA,
+    "raw_blocks",
+    (
+        Column("block", "bigint", "4096 consecutive ingestion sequence numbers."),
+        Column("rows", "bigint", "Raw events of them that cleaning saw."),
+        Column("content", "ubigint", "Hash of these rows, whatever their order."),
+    ),
+)
+
+TOUCHED_USERS = Table(
+    SCHEMA,
+    "touched_users",
+    (
+        Column("build", "bigint", "The build of clean_events that made the user's rows anew."),
+        Column("user_id", "varchar", "Who.", private=True),
+    ),
+)
+
+MOVED_EVENTS = Table(
+    SCHEMA,
+    "moved_events",
+    (
+        Column("build", "bigint", "The build of clean_events in which it came or went."),
+        Column("seq", "bigint", "The event."),
+        Column("user_id", "varchar", "Who.", private=True),
+        Column("item_id", "varchar", "What."),
+        Column("behavior", "varchar", "What the user did."),
+        Column("time", "bigint", "As in clean_events."),
+        Column("gone", "boolean", "Whether it went."),
     ),
 )
 
@@ -85,8 +122,8 @@ ITEM_TEXTS = Table(
             "Title, brand, category and description, or what the template"
             " makes of the item; null without any.",
         ),
+        Column("fell_back", "boolean", "Whether its values break the template."),
     ),
-    primary_key=("item_id",),
 )
 
 EVENT_DETAILS = Table(
@@ -96,7 +133,6 @@ EVENT_DETAILS = Table(
         Column("seq", "bigint", "A clean event; only those with details, none unless asked for."),
         Column("details", "varchar", "Its rating and review in words.", private=True),
     ),
-    primary_key=("seq",),
 )
 
 STEP_TEXTS = Table(
@@ -113,7 +149,6 @@ STEP_TEXTS = Table(
             private=True,
         ),
     ),
-    primary_key=("behavior", "item_id", "details"),
 )
 
 CLEAN = f"{SCHEMA}.clean_events"
@@ -128,7 +163,6 @@ HISTORY_TEXTS = Table(
                " asked for.", (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"),
                private=True),
     ),
-    primary_key=("user_id", "n_events"),
 )  # fmt: skip
 
 USER_SEQUENCES = Table(
@@ -145,5 +179,4 @@ USER_SEQUENCES = Table(
         Column("history_text", "varchar", "The same as text, such as [buy A, browse B].",
                (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"), private=True),
     ),
-    primary_key=("user_id",),
 )  # fmt: skip

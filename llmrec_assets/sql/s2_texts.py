@@ -7,7 +7,8 @@ here, as spaces.
 import duckdb
 import pyarrow as pa
 
-from llmrec_assets.core import templates
+from llmrec_assets.core import template_sandbox, template_values, templates
+from llmrec_assets.sql.builds import code_of
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     EVENT_DETAILS,
@@ -38,17 +39,24 @@ NAMES = ", ".join(
     for name in ("title", "brand", "category")
 )
 
+EVERY_ITEM = f"select distinct item_id from {CLEAN} union select item_id from {ITEMS}"
+TOLD_ITEMS = f"""
+select distinct item_id from {CLEAN} where item_id in (from told_items)
+union select item_id from {ITEMS} where item_id in (from told_items)
+"""
+
 ITEM_PARTS = f"""
 select item_id, coalesce(seq, 0) as item_seq, price, attributes, {NAMES},
     {_on_one_line("description", "$description_characters")} as description
-from (select distinct item_id from {CLEAN} union select item_id from {ITEMS})
+from ({EVERY_ITEM})
 left join {ITEMS} using (item_id)
 """
 
 BUILT_IN = "nullif(concat_ws('. ', title, brand, category, description), '')"
 
 ITEM_TEXT = f"""
-select item_id, item_seq, coalesce(title, item_id) as title, {BUILT_IN} as text
+select item_id, item_seq, coalesce(title, item_id) as title, {BUILT_IN} as text,
+    false as fell_back
 from ({ITEM_PARTS}) as parts
 """
 
@@ -74,15 +82,24 @@ select seq, concat_ws('. ',
 from told, scale where rating is not null or review is not null
 """
 
+EVERY_STEP = f"""
+    select distinct behavior, item_id, coalesce(details, '') as details
+    from {CLEAN} left join {EVENT_DETAILS.full_name} using (seq)
+"""
+TOLD_STEPS = "select behavior, item_id, '' as details from told_steps where there"
+
 STEP_TEXT = f"""
 select behavior, item_id, details, coalesce(word, behavior) || $joiner
     || nullif(concat_ws('. ', text, nullif(details, '')), '') as text
-from (
-    select distinct behavior, item_id, coalesce(details, '') as details
-    from {CLEAN} left join {EVENT_DETAILS.full_name} using (seq)
-)
+from ({EVERY_STEP})
 join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
 """
+
+
+def code() -> str:
+    """All that decides what the texts are, for `builds.settings_hash`."""
+    queries = [ITEM_TEXT, NUMBERED_ITEMS, DETAILS, STEP_TEXT, *map(str, RATED.items())]
+    return code_of(queries, templates, template_sandbox, template_values)
 
 
 def build_item_texts(
@@ -90,13 +107,24 @@ def build_item_texts(
     language: str,
     template: str,
     description_characters: int,
-) -> int:
-    """Build item_texts; how many items have the built-in text since they break the template."""
+    told: bool = False,
+) -> None:
+    """Build item_texts, with the built-in text of items that break the template.
+
+    `told`: only add those of the items in the table `told_items`, which the table lacks.
+    """
     cut = {"description_characters": description_characters}
+    if not told:
+        ITEM_TEXTS.clear(connection)
     if template:
-        return _render_item_texts(connection, language, template, cut)
-    ITEM_TEXTS.replace(connection, f"{ITEM_TEXT} order by item_id", cut)
-    return 0
+        _render_item_texts(connection, language, template, cut, told)
+    else:
+        query = f"{_among(ITEM_TEXT, told)} order by item_id"
+        ITEM_TEXTS.insert(connection, query, cut)
+
+
+def _among(query: str, told: bool) -> str:
+    return query.replace(EVERY_ITEM, TOLD_ITEMS) if told else query
 
 
 def build_event_details(
@@ -111,37 +139,54 @@ def build_event_details(
     EVENT_DETAILS.replace(connection, f"{DETAILS} order by seq", parameters)
 
 
-def build_step_texts(connection: duckdb.DuckDBPyConnection, joiner: str) -> None:
-    """Build step_texts from item_texts and event_details: each text once."""
-    query = f"{STEP_TEXT} order by behavior, item_id, details"
-    STEP_TEXTS.replace(connection, query, {"joiner": joiner})
+def build_step_texts(
+    connection: duckdb.DuckDBPyConnection, joiner: str, told: bool = False
+) -> None:
+    """Build step_texts from item_texts and event_details: each text once.
+
+    `told`: only add those of `told_steps` that are there, which the table lacks.
+    """
+    if not told:
+        STEP_TEXTS.clear(connection)
+    query = STEP_TEXT.replace(EVERY_STEP, TOLD_STEPS) if told else STEP_TEXT
+    STEP_TEXTS.insert(
+        connection, f"{query} order by behavior, item_id, details", {"joiner": joiner}
+    )
 
 
 def _render_item_texts(
-    connection: duckdb.DuckDBPyConnection, language: str, template: str, cut: dict[str, int]
-) -> int:
+    connection: duckdb.DuckDBPyConnection,
+    language: str,
+    template: str,
+    cut: dict[str, int],
+    told: bool,
+) -> None:
     """Batch by batch, so that the items need not fit into memory."""
-    compiled, fell_back = templates.compile_template(template), 0
-    connection.execute(
-        f"create or replace temp table numbered as {NUMBERED_ITEMS} order by number", cut
-    )
-    ITEM_TEXTS.clear(connection)
+    compiled = templates.compile_template(template)
+    query = _among(NUMBERED_ITEMS, told)
+    connection.execute(f"create or replace temp table numbered as {query} order by number", cut)
     for first in range(0, _count(connection), BATCH):
         items = connection.sql(
             "from numbered where number > $first and number <= $last order by number",
             params={"first": first, "last": first + BATCH},
         ).to_arrow_table()
         rendered = templates.render(compiled, items.to_pylist(), language)
-        texts = pa.array(rendered.texts, pa.string())
-        connection.register("rendered", items.append_column("text", texts))
+        made = items.append_column("text", pa.array(rendered.texts, pa.string()))
+        made = made.append_column("fell_back", pa.array(rendered.broken, pa.bool_()))
+        connection.register("rendered", made)
         ITEM_TEXTS.insert(
             connection,
-            "select item_id, item_seq, coalesce(title, item_id) as title, text from rendered",
+            """select item_id, item_seq, coalesce(title, item_id) as title, text, fell_back
+            from rendered""",
         )
         connection.unregister("rendered")
-        fell_back += rendered.fell_back
     connection.execute("drop table numbered")
-    return fell_back
+
+
+def fallen_back(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many items have the built-in text since their values break the template."""
+    query = f"select count(*) from {ITEM_TEXTS.full_name} where fell_back"
+    return connection.execute(query).fetchall()[0][0]
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> int:

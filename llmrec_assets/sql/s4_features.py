@@ -1,13 +1,20 @@
-"""Stage 4 in SQL: what was known at each step, in numbers and codes."""
+"""Stage 4 in SQL: what was known at each step, in numbers and ids, and the codes of the ids.
+
+An event changes the features of its user, and of everybody's later events of its item: there the
+item has been around for longer, or is more popular. Both tables are brought up to date by that: the
+touched users' rows are made anew, the others' keep all but the age and popularity of the item.
+"""
 
 import duckdb
 
+from llmrec_assets.sql import builds, increments
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     CLEAN,
-    DETAILS,
     FUSED_FEATURES,
+    HISTORY_ROWS,
     ITEMS,
+    STEP_ROWS,
     TEMPORAL,
     TEMPORAL_FEATURES,
     TEXTS,
@@ -17,22 +24,27 @@ from llmrec_assets.sql.s4_tables import (
 # Every window looks backwards only. Popularity counts strictly earlier times: among events of
 # one time none is known before the others. Relative times of two users cannot be compared, so
 # what others did before is unknown there.
+ITEMS_OF_ALL = f"""
+select *, min(time) over (partition by item_id) as item_since,
+    count(*) over (
+        partition by item_id order by time range between unbounded preceding and 1 preceding
+    ) as item_popularity
+from {CLEAN}
+"""
+
+AGE = "case when timestamp is not null then (time - item_since) / 1e6 end"
+POPULARITY = "case when timestamp is not null then item_popularity end"
+
 STEPS = f"""
-with steps as (
+with known as ({ITEMS_OF_ALL}), steps as (
     select *,
         case when timestamp is null then 1 else 1e6 end as unit,
         case when timestamp is null then 1 else 1800 end as session_end,
         row_number() over history - 1 as position,
         lag(time) over history as previous_time,
         lag(time) over (partition by user_id, item_id order by time, seq) as same_item_time,
-        lag(session_id) over history as previous_session,
-        min(time) over (
-            partition by item_id order by time, seq rows unbounded preceding
-        ) as item_since,
-        count(*) over (
-            partition by item_id order by time range between unbounded preceding and 1 preceding
-        ) as item_popularity
-    from {CLEAN} window history as (partition by user_id order by time, seq)
+        lag(session_id) over history as previous_session
+    from known window history as (partition by user_id order by time, seq)
 ), sessions as (
     select *, (time - previous_time) / unit as gap, sum(
         (position = 0 or session_id is distinct from previous_session
@@ -48,15 +60,58 @@ select seq, user_id, position, behavior, gap,
     ) - 1 as session_position,
     case when not is_outlier then rating end as rating,
     case when not is_outlier then value end as value,
-    case when timestamp is not null then (time - item_since) / unit end as item_age,
-    case when timestamp is not null then item_popularity end as item_popularity
+    {AGE} as item_age, {POPULARITY} as item_popularity
 from sessions
 """
 
+# An item that an event came to or went from, and since when it matters.
+CHANGED_ITEMS = "select item_id, min(time) as since from moved group by item_id"
+
+# Of every event of such items since then: what is known of the item. What was before is counted.
+REVISED = f"""
+with before as (
+    select item_id, since, min(time) as item_since, count(*) filter (time < since) as earlier
+    from {CLEAN} join changed_items using (item_id) group by all
+), later as (
+    select seq, user_id, item_id, time, timestamp, item_since, earlier + count(*) over (
+        partition by item_id order by time range between unbounded preceding and 1 preceding
+    ) as item_popularity
+    from {CLEAN} join before using (item_id) where time >= since
+)
+select seq, user_id, {AGE} as item_age, {POPULARITY} as item_popularity from later
+"""
+
+# The touched users' events, with what is known of the items: revised, or as it was.
+ITEMS_OF_TOUCHED = f"""
+select clean.*, known.item_age, known.item_popularity from {CLEAN} as clean left join (
+    select seq, item_age, item_popularity from revised
+    union all
+    select seq, item_age, item_popularity from {TEMPORAL} anti join revised using (seq)
+    where {increments.IS_TOUCHED}
+) as known using (seq) where {increments.IS_TOUCHED}
+"""
+
+STEPS_OF_TOUCHED = (
+    STEPS.replace(ITEMS_OF_ALL, ITEMS_OF_TOUCHED)
+    .replace(f"{AGE} as item_age", "item_age")
+    .replace(f"{POPULARITY} as item_popularity", "item_popularity")
+)
+
+REVISE = """
+update {table} as t set item_age = {age}, item_popularity = {popularity}
+from revised as r where r.seq = t.seq and (t.item_age is distinct from ({age})
+    or t.item_popularity is distinct from ({popularity}))
+"""
+REVISE_TEMPORAL = REVISE.format(table=TEMPORAL, age="r.item_age", popularity="r.item_popularity")
+
 # Codes follow the order of the ids, so they never depend on the order of rows.
+EVERY_USER = f"select distinct user_id from {CLEAN}"
+USERS_LEFT = f"""
+select user_id from {USERS.full_name} where user_id not in (select user_id from touched_users)
+union select user_id from made
+"""
 USER_CODES = f"""
-select row_number() over (order by user_id) - 1 as user_code, user_id
-from (select distinct user_id from {CLEAN})
+select row_number() over (order by user_id) - 1 as user_code, user_id from ({EVERY_USER})
 """
 
 ITEM_CODES = f"""
@@ -71,40 +126,102 @@ select row_number() over (order by behavior) as behavior_code, behavior
 from (select distinct behavior from {CLEAN})
 """
 
+STEP_CODES = f"""
+select behavior_code, item_code, details, texts.embedding_row from {TEXTS} as texts
+join {ITEMS.full_name} using (item_id) join {BEHAVIORS.full_name} using (behavior)
+where kind = 'step'
+"""
+
+HISTORY_CODES = f"""
+select user_code, n_events - 1 as position, embedding_row from {TEXTS}
+join {USERS.full_name} using (user_id) where kind = 'history'
+"""
+
+ITEM_AGE, ITEM_POPULARITY = "ln(1 + {}item_age) / 10", "ln(1 + {}item_popularity) / 10"
 FUSED = f"""
-select user_code, position, events.seq, time, item_code, behavior_code,
-    coalesce(texts.embedding_row, -1) as embedding_row,
-    coalesce(histories.embedding_row, -1) as history_row, positive, weight, split,
+select events.user_id, position, events.seq, time, item_id, events.behavior, positive, weight,
+    split,
     ln(1 + gap) / 10 as gap,
     sin(2 * pi() * hour / 24) as hour_sin, cos(2 * pi() * hour / 24) as hour_cos,
     sin(2 * pi() * weekday / 7) as weekday_sin, cos(2 * pi() * weekday / 7) as weekday_cos,
     ln(1 + recency) / 10 as recency, ln(1 + session_position) / 10 as session_position,
-    features.rating, features.value,
-    ln(1 + item_age) / 10 as item_age, ln(1 + item_popularity) / 10 as item_popularity,
+    features.rating, features.value, {ITEM_AGE.format("")} as item_age,
+    {ITEM_POPULARITY.format("")} as item_popularity,
     (caused_by is not null)::int as recommended
-from {CLEAN} as events
-join {TEMPORAL} as features using (seq)
-join {USERS.full_name} as users on users.user_id = events.user_id
-join {ITEMS.full_name} as items on items.item_id = events.item_id
-join {BEHAVIORS.full_name} as behaviors on behaviors.behavior = events.behavior
-left join {DETAILS} as told on told.seq = events.seq
-left join {TEXTS} as texts
-    on texts.kind = 'step' and texts.behavior = events.behavior and texts.item_id = events.item_id
-    and texts.details = coalesce(told.details, '')
-left join {TEXTS} as histories
-    on histories.kind = 'history' and histories.user_id = events.user_id
-    and histories.n_events = position + 1
+from {CLEAN} as events join {TEMPORAL} as features using (seq)
 """
+FUSED_OF_TOUCHED = (
+    f"{FUSED} where events.{increments.IS_TOUCHED} and features.{increments.IS_TOUCHED}"
+)
+REVISE_FUSED = REVISE.format(
+    table=FUSED_FEATURES.full_name,
+    age=f"({ITEM_AGE.format('r.')})::float",
+    popularity=f"({ITEM_POPULARITY.format('r.')})::float",
+)
 
 
-def build_temporal(connection: duckdb.DuckDBPyConnection) -> None:
-    """Build temporal_features from the clean events."""
-    TEMPORAL_FEATURES.replace(connection, f"{STEPS} order by seq")
+def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
+    """Bring temporal_features up to date with the clean events."""
+    settings = builds.settings_hash(connection, STEPS, REVISED, TEMPORAL_FEATURES.ddl)
+    due = increments.due(connection, TEMPORAL_FEATURES, settings, rebuild)
+    if due.reason:
+        changed = TEMPORAL_FEATURES.replace(connection, f"{STEPS} order by seq")
+        users = count_users(connection)
+    else:
+        find_revised(connection)
+        connection.execute(f"create or replace temp table made as {STEPS_OF_TOUCHED}")
+        increments.forget_touched(connection, TEMPORAL_FEATURES)
+        changed = connection.execute(REVISE_TEMPORAL).fetchall()[0][0]
+        changed += increments.count_of(connection, "made")
+        TEMPORAL_FEATURES.insert(connection, "from made")
+        connection.execute("drop table made; drop table revised")
+        users = increments.count_of(connection, "touched_users")
+    rows = TEMPORAL_FEATURES.count(connection)
+    builds.record(connection, TEMPORAL_FEATURES, due.done(rows, changed, users))
 
 
-def build_fused(connection: duckdb.DuckDBPyConnection) -> None:
-    """Build the code tables and fused_features from temporal and text features."""
-    USERS.replace(connection, f"{USER_CODES} order by user_code")
+def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
+    """Bring fused_features up to date with clean events and temporal features; make the codes.
+
+    The codes are made anew each time: what they are depends on all ids and texts.
+    """
+    temporal = builds.last_build(connection, TEMPORAL_FEATURES)
+    known = (temporal.settings, temporal.number) if temporal else ("", 0)
+    settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, known[0])
+    due = increments.due(connection, FUSED_FEATURES, settings, rebuild, through=known[1])
+    due = increments.unless_changed(connection, due, (USERS,))
+    if due.reason:
+        changed = FUSED_FEATURES.replace(connection, f"{FUSED} order by user_id, position")
+        users = count_users(connection)
+    else:
+        find_revised(connection)
+        increments.forget_touched(connection, FUSED_FEATURES)
+        changed = connection.execute(REVISE_FUSED).fetchall()[0][0]
+        connection.execute(f"create or replace temp table made as {FUSED_OF_TOUCHED}")
+        FUSED_FEATURES.insert(connection, "from made order by user_id, position")
+        changed += increments.count_of(connection, "made")
+        users = increments.count_of(connection, "touched_users")
+    make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))
+    rows, codes = FUSED_FEATURES.count(connection), increments.rows_of(connection, (USERS,))
+    builds.record(connection, FUSED_FEATURES, due.done(rows, changed, users, codes))
+
+
+def find_revised(connection: duckdb.DuckDBPyConnection) -> None:
+    """`revised`: the events whose item has another age or popularity, as `moved` lets it be."""
+    connection.execute(f"create or replace temp table changed_items as {CHANGED_ITEMS}")
+    connection.execute(f"create or replace temp table revised as {REVISED}")
+
+
+def make_codes(connection: duckdb.DuckDBPyConnection, users: str) -> None:
+    """Make the code tables anew, that of the users by the query `users`."""
+    connection.execute(f"create or replace temp table coded as {users}")
+    USERS.replace(connection, "from coded order by user_code")
     ITEMS.replace(connection, f"{ITEM_CODES} order by item_code")
     BEHAVIORS.replace(connection, f"{BEHAVIOR_CODES} order by behavior_code")
-    FUSED_FEATURES.replace(connection, f"{FUSED} order by user_code, position")
+    STEP_ROWS.replace(connection, f"{STEP_CODES} order by all")
+    HISTORY_ROWS.replace(connection, f"{HISTORY_CODES} order by all")
+
+
+def count_users(connection: duckdb.DuckDBPyConnection) -> int:
+    """Users of the clean events."""
+    return connection.execute(f"select count(distinct user_id) from {CLEAN}").fetchall()[0][0]

@@ -1,4 +1,8 @@
-"""The tables of stage 4."""
+"""The tables of stage 4.
+
+What has a row per event or text holds ids, and no key, for the reasons that stage 2 has; the codes
+of ids, which shift with every new one, lie beside it and are applied where a model reads.
+"""
 
 from llmrec_assets.sql.tables import Column, Table
 
@@ -35,7 +39,6 @@ TEMPORAL_FEATURES = Table(
                " where time is relative.",
                (*_TIME, f"{CLEAN}.item_id")),
     ),
-    primary_key=("seq",),
 )  # fmt: skip
 
 TEMPORAL = TEMPORAL_FEATURES.full_name
@@ -60,18 +63,13 @@ FUSED_FEATURES = Table(
     SCHEMA,
     "fused_features",
     (
-        Column("user_code", "integer", "Row of the user in users.", (f"{CLEAN}.user_id",)),
+        Column("user_id", "varchar", "Who.", (f"{CLEAN}.user_id",), private=True),
         Column("position", "integer", "Place in the history, from 0.", (f"{TEMPORAL}.position",)),
         Column("seq", "bigint", "The event.", (f"{CLEAN}.seq",)),
         Column("time", "bigint", "As in clean_events.", _TIME),
-        Column("item_code", "integer", "Row of the item in items, from 1.",
-               (f"{CLEAN}.item_id",)),
-        Column("behavior_code", "smallint", "Row of the behaviour in behaviors, from 1.",
-               (f"{CLEAN}.behavior",)),
-        Column("embedding_row", "integer", "Row of the step's text in the embedding matrix; -1"
-               " without text.", (f"{TEXTS}.embedding_row",)),
-        Column("history_row", "integer", "Row of the text of the history up to and with this step;"
-               " -1 where none was made.", (f"{TEXTS}.embedding_row",)),
+        Column("item_id", "varchar", "What; its text is that of behaviour and item in"
+               " step_rows.", (f"{CLEAN}.item_id", f"{TEXTS}.embedding_row")),
+        Column("behavior", "varchar", "What the user did.", (f"{CLEAN}.behavior",)),
         Column("positive", "boolean", "May be a target.", (f"{CLEAN}.positive",)),
         Column("weight", "float", "How much it counts as a target.", (f"{CLEAN}.weight",)),
         Column("split", "varchar", "As in clean_events.", (f"{CLEAN}.split",)),
@@ -84,7 +82,6 @@ FUSED_FEATURES = Table(
             for name in NUMERIC_FEATURES
         ),
     ),
-    primary_key=("user_code", "position"),
 )  # fmt: skip
 
 USERS = Table(
@@ -94,7 +91,6 @@ USERS = Table(
         Column("user_code", "integer", "Place of the id among all ids, from 0."),
         Column("user_id", "varchar", "Every user of the clean events.", private=True),
     ),
-    primary_key=("user_code",),
 )
 
 ITEMS = Table(
@@ -106,7 +102,6 @@ ITEMS = Table(
         Column("item_seq", "bigint", "Its ingestion sequence number; 0 where no file has it."),
         Column("embedding_row", "integer", "Row of its text in the matrix; -1 without text."),
     ),
-    primary_key=("item_code",),
 )
 
 BEHAVIORS = Table(
@@ -116,5 +111,26 @@ BEHAVIORS = Table(
         Column("behavior_code", "smallint", "Place of the name among all names, from 1."),
         Column("behavior", "varchar", "Every behaviour of the clean events."),
     ),
-    primary_key=("behavior_code",),
+)
+
+STEP_ROWS = Table(
+    SCHEMA,
+    "step_rows",
+    (
+        Column("behavior_code", "smallint", "Row of the behaviour in behaviors."),
+        Column("item_code", "integer", "Row of the item in items."),
+        Column("details", "varchar", "Rating and review in words; empty without any.",
+               private=True),
+        Column("embedding_row", "integer", "Row of the step's text in the embedding matrix."),
+    ),
+)  # fmt: skip
+
+HISTORY_ROWS = Table(
+    SCHEMA,
+    "history_rows",
+    (
+        Column("user_code", "integer", "Row of the user in users."),
+        Column("position", "bigint", "The last event of the history that the text may tell of."),
+        Column("embedding_row", "integer", "Row of the history's text in the embedding matrix."),
+    ),
 )

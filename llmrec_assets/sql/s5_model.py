@@ -26,7 +26,7 @@ TEMPORAL_MODEL = Table(
         Column("trained_through", "bigint", "Newest ingestion sequence number it knows.",
                (f"{FUSED}.seq",)),
         Column("data_fingerprint", "varchar", "Hash of the sequences and the catalogue.",
-               (f"{FUSED}.item_code", f"{FUSED}.embedding_row", f"{FUSED}.behavior_code")),
+               (f"{FUSED}.item_id", f"{FUSED}.behavior")),
         Column("statistics_version", "varchar", "Which value_statistics scaled its inputs."),
         Column("best_epoch", "integer", "Epochs of the fit on all events."),
         Column("validation_ndcg_at_10", "double", "Masked, full ranking, evaluation fit."),

@@ -89,7 +89,7 @@ def logged_lists(
 def event_seqs(connection: duckdb.DuckDBPyConnection) -> pd.Series:
     """The ingestion sequence number of each event, in the order of the training data."""
     rows = connection.execute(
-        f"select seq from {FUSED_FEATURES.full_name} order by user_code, position"
+        f"select seq from {FUSED_FEATURES.full_name} order by user_id, position"
     ).df()
     return rows["seq"]
 

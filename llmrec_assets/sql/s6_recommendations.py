@@ -19,10 +19,10 @@ RECOMMENDATIONS = Table(
     (
         Column("list_id", "varchar", "One user's list: hash of user, model version, data and"
                " settings; the same inputs give the same id.", (f"{CHAMPION}.served",)),
-        Column("user_id", "varchar", "Whose list.", ("s4_features.fused_features.user_code",),
+        Column("user_id", "varchar", "Whose list.", ("s4_features.fused_features.user_id",),
                private=True),
         Column("rank", "integer", "Place in the list, from 1."),
-        Column("item_id", "varchar", "What is recommended.", (f"{FUSED}.item_code",)),
+        Column("item_id", "varchar", "What is recommended.", (f"{FUSED}.item_id",)),
         Column("score", "double", "The scorer's logit."),
         Column("probability", "double", "Of being next, among all items of the catalogue."),
         Column("propensity", "double", "Probability with which this slot got this item, given the"

@@ -48,7 +48,7 @@ TEXT_ABLATION = Table(
     "text_ablation",
     (
         Column("variant", "varchar", "What the model is told of the items.",
-               (f"{FUSED}.embedding_row", f"{FUSED}.item_code")),
+               (f"{FUSED}.item_id",)),
         Column("scorer", "varchar", "served: what would be served; network: its network alone."),
         Column("slice", "varchar", "By training events of the target: cold 0, few 1 to 5, warm"
                " more; all."),

@@ -6,12 +6,13 @@ import duckdb
 import pandas as pd
 
 from llmrec_assets.sql import s5_model as model_sql
+from llmrec_assets.sql.s1_rejections import OPEN
 
-COUNTS = """
+COUNTS = f"""
 select
     (select coalesce(sum(rows), 0) from s1_raw_events.files where kind = 'events') as events_read,
     (select count(*) from s1_raw_events.raw_events) as events,
-    (select count(*) from s1_raw_events.rejected_events) as rejected,
+    (select count(*) from ({OPEN})) as rejected,
     (select count(*) from s2_sequences.removed_events) as removed,
     (select count(distinct user_id) from s1_raw_events.raw_events) as users,
     (select count(*) from s2_sequences.item_texts) as items,

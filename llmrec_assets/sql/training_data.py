@@ -10,18 +10,21 @@ import numpy as np
 
 from llmrec_assets.core.encoding import hashed_words
 from llmrec_assets.core.sequences import Catalogue, Sequences
-from llmrec_assets.sql.s2_tables import ITEM_TEXTS, REMOVED_EVENTS, VALUE_STATISTICS
+from llmrec_assets.sql.s2_tables import EVENT_DETAILS, ITEM_TEXTS, REMOVED_EVENTS, VALUE_STATISTICS
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     FUSED_FEATURES,
+    HISTORY_ROWS,
     ITEMS,
     NUMERIC_FEATURES,
+    STEP_ROWS,
     USERS,
 )
 from llmrec_assets.sql.tables import read_columns
 
 Scaling = Literal["z-score", "min-max"]
 
+SPLITS = ("train", "validation", "test")
 SCALED_FEATURES = ("rating", "value")
 SCALE_PARTS = {
     "z-score": ("mean", "greatest(std, 1e-6)"),
@@ -75,6 +78,7 @@ def load(
         scaling: how rating and value are scaled.
     """
     columns = _read_steps(connection, fit, statistics_version, scaling)
+    splits = np.array(SPLITS, dtype=object)[columns["split"]]
     users = _names(connection, f"select user_id from {USERS.full_name} order by user_code")
     items = read_columns(
         connection,
@@ -109,7 +113,7 @@ def load(
         users,
         list(items["item_id"]),
         behaviors,
-        splits=np.asarray(columns["split"]),
+        splits=splits,
         through=newest_seen(connection),
         items_through=int(items["item_seq"].max(initial=0)),
     )
@@ -128,7 +132,10 @@ def item_words(connection: duckdb.DuckDBPyConnection) -> tuple[np.ndarray, np.nd
 def _read_steps(
     connection: duckdb.DuckDBPyConnection, fit: str, version: str, scaling: Scaling
 ) -> dict[str, np.ndarray]:
-    """The columns of fused_features by user and position; numeric ones float32, unknown NaN."""
+    """The fused features by user and position, with codes for ids.
+
+    Numeric ones are float32, unknown ones NaN; split is its place in `SPLITS`.
+    """
     numeric = {name: f"steps.{name}" for name in NUMERIC_FEATURES}
     shift, scale = SCALE_PARTS[scaling]
     for name in SCALED_FEATURES:
@@ -140,18 +147,35 @@ def _read_steps(
     joins = " ".join(
         f"left join (select *, {shift} as shift, {scale} as scale"
         f" from {VALUE_STATISTICS.full_name}) as {name} on {name}.version = $version"
-        f" and {name}.fit = $fit and {name}.feature = '{name}' and {name}.behavior = names.behavior"
+        f" and {name}.fit = $fit and {name}.feature = '{name}' and {name}.behavior = steps.behavior"
         for name in SCALED_FEATURES
     )
     return read_columns(
         connection,
-        f"""select user_code, item_code, steps.behavior_code, embedding_row, history_row, time,
-            positive, weight, split, hour_sin is null as relative, {selected}
+        f"""select users.user_code, items.item_code, behaviors.behavior_code,
+            coalesce(step_rows.embedding_row, -1) as embedding_row,
+            coalesce(history_rows.embedding_row, -1) as history_row, time, positive, weight,
+            (list_position($splits::varchar[], split) - 1)::utinyint as split,
+            hour_sin is null as relative, {selected}
         from {FUSED_FEATURES.full_name} as steps
-        join {BEHAVIORS.full_name} as names using (behavior_code) {joins}
-        order by user_code, position""",
-        {"version": version, "fit": fit},
+        join {USERS.full_name} using (user_id) join {ITEMS.full_name} using (item_id)
+        join {BEHAVIORS.full_name} using (behavior) {_text_rows(connection)} {joins}
+        order by users.user_code, steps.position""",
+        {"version": version, "fit": fit, "splits": SPLITS},
     )
+
+
+def _text_rows(connection: duckdb.DuckDBPyConnection) -> str:
+    """The joins that give each step its texts; details only where any are told."""
+    told = EVENT_DETAILS.is_there(connection) and EVENT_DETAILS.count(connection)
+    details = f"left join {EVENT_DETAILS.full_name} as told using (seq)" if told else ""
+    same = "and step_rows.details = coalesce(told.details, '')" if told else ""
+    return f"""{details} left join {STEP_ROWS.full_name} as step_rows
+            on step_rows.behavior_code = behaviors.behavior_code
+                and step_rows.item_code = items.item_code {same}
+        left join {HISTORY_ROWS.full_name} as history_rows
+            on history_rows.user_code = users.user_code
+                and history_rows.position = steps.position"""
 
 
 def value_scales(

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from llmrec_assets.assets import s1_raw_events
+from llmrec_assets.assets import s1_item_checks, s1_raw_events
 from llmrec_assets.resources.landing import Landing
 from llmrec_assets.resources.warehouse import Warehouse
 
@@ -15,6 +15,8 @@ ASSETS = [
     s1_raw_events.rejections_are_few,
     s1_raw_events.time_is_of_one_kind,
     s1_raw_events.newest_file_is_as_usual,
+    s1_item_checks.newest_items_are_as_usual,
+    s1_item_checks.items_of_events_are_described,
 ]
 
 

@@ -216,7 +216,14 @@ def test_steps_with_other_details_have_other_vectors(build, root):
 
     def rows():
         return read(
-            "select embedding_row from s4_features.fused_features order by user_code, position"
+            """select texts.embedding_row from s4_features.fused_features as steps
+            left join s2_sequences.event_details as told using (seq)
+            join s4_features.items as items using (item_id)
+            join s4_features.behaviors as behaviors using (behavior)
+            join s4_features.step_rows as texts on texts.item_code = items.item_code
+                and texts.behavior_code = behaviors.behavior_code
+                and texts.details = coalesce(told.details, '')
+            order by user_id, position"""
         )["embedding_row"].tolist()
 
     first, again, other, same = rows()

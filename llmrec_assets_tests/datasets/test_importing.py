@@ -8,7 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from llmrec_assets.cli import main
-from llmrec_assets.datasets.importing import ImportProblem, guess, import_public, import_table
+from llmrec_assets.datasets.importing import (
+    ImportProblem,
+    columns_of,
+    guess,
+    import_public,
+    import_table,
+)
 
 FILES = {
     "movielens": {
@@ -24,6 +30,22 @@ FILES = {
     "movielens 1m": {
         "ratings.dat": "1::1193::5::978300760\n",
         "movies.dat": "1193::One Flew Over é: the Nest (1975)::Drama|War\n",
+    },
+    "movielens 10m": {
+        "ratings.dat": "1::122::5::838985046\n2::1::4.5::868246450\n",
+        "movies.dat": "122::Bérénice 美 (1992)::Comedy|Romance\n",
+    },
+    "yelp": {
+        "yelp_academic_dataset_review.json": json.dumps({
+            "review_id": "KU_O5udG6zpxOg-VcAEodg", "user_id": "mh_-eMZ6K5RLWhZyISBhwA",
+            "business_id": "XQfwVwDr-v0ZS3_CbbE5Xw", "stars": 3.0, "useful": 0, "funny": 0,
+            "cool": 0, "text": "If you decide\nto eat here", "date": "2018-07-07 22:09:11"}) + "\n",
+        "yelp_academic_dataset_business.json": json.dumps({
+            "business_id": "XQfwVwDr-v0ZS3_CbbE5Xw", "name": "Turning Point", "address": "1 A St",
+            "city": "North Wales", "state": "PA", "postal_code": "19454", "latitude": 40.2,
+            "longitude": -75.2, "stars": 3.0, "review_count": 169, "is_open": 1,
+            "attributes": None, "categories": "Restaurants, Breakfast & Brunch",
+            "hours": None}) + "\n",
     },
     "mind": {
         "behaviors.tsv": "1\tU13740\t11/11/2019 9:05:58 AM\tN55189 N42782\tN55689-1 N35729-0\n"
@@ -55,6 +77,8 @@ EXPECTED = {
     "movielens": (["31", "1029"], "rate", ['Dangerous Minds, "the" film (1995)', "Dumbo (1941)"]),
     "movielens 100k": (["242"], "rate", ["Kolya é (1996)"]),
     "movielens 1m": (["1193"], "rate", ["One Flew Over é: the Nest (1975)"]),
+    "movielens 10m": (["122", "1"], "rate", ["Bérénice 美 (1992)"]),
+    "yelp": (["XQfwVwDr-v0ZS3_CbbE5Xw"], "review", ["Turning Point"]),
     "mind": (["N55689", "N39317"], "read", ['A "quote" wins', "Title"]),
     "retailrocket": (["355908", "248676", "356475"], "view", None),
     "amazon-reviews-2023": (["B00YQ6X8E0"], "review", ["Soap"]),
@@ -68,7 +92,7 @@ def source(tmp_path):
 
     def write(name):
         for file, text in FILES[name].items():
-            encoding = "latin-1" if file.endswith((".dat", ".item")) else "utf-8"
+            encoding = "latin-1" if name in ("movielens 100k", "movielens 1m") else "utf-8"
             (folder / file).write_text(text, encoding=encoding)
         return folder
 
@@ -113,8 +137,41 @@ def test_the_newest_category_and_the_behaviours_of_a_shop(root, source):
 def test_clicks_of_news_have_their_time_and_session(root, source):
     import_public(root, "mind", source("mind"))
     events = landed(root, "events")
-    assert events["event_id"].tolist() == ["1-N55689", "2-N39317"]
+    assert events["session_id"].tolist() == ["1", "2"]
+    assert "event_id" not in events, "impressions are numbered anew in each split"
     assert str(events["timestamp"].iloc[1]) == "2019-11-12 18:11:30"
+
+
+def test_what_was_shown_and_not_read_comes_in_where_it_is_asked_for(root, source):
+    import_public(root, "mind", source("mind"), impressions=True)
+    events = landed(root, "events").sort_values(["session_id", "behavior"])
+    assert events[["session_id", "behavior", "item_id"]].values.tolist() == [
+        ["1", "impression", "N35729"],
+        ["1", "read", "N55689"],
+        ["2", "impression", "N20678"],
+        ["2", "read", "N39317"],
+    ]
+
+
+def test_recboles_atomic_files_are_read_as_tables(root, tmp_path):
+    path = tmp_path / "ml-100k.inter"
+    path.write_text(
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n"
+    )
+    mapping = guess(columns_of(path), "events")
+    import_table(root, path, "events", mapping, behavior="rate")
+    assert landed(root, "events").to_dict("records") == [
+        {"user_id": "196", "item_id": "242", "timestamp": "881250949", "rating": "3",
+         "behavior": "rate"}
+    ]  # fmt: skip
+    path = tmp_path / "ml-100k.item"
+    path.write_text(
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+        "1\tToy Story\t1995\tAnimation Children's Comedy\n"
+    )
+    import_table(root, path, "items", guess(columns_of(path), "items"))
+    (item,) = landed(root, "items").to_dict("records")
+    assert (item["title"], item["category"]) == ("Toy Story", "Animation Children's Comedy")
 
 
 def test_what_was_imported_is_ingested(root, run_job, source):

@@ -7,6 +7,7 @@ from llmrec_assets.operations import erasure
 from llmrec_assets.operations.retraction import StillWritten, retract
 from llmrec_assets.resources.registry import CHAMPION
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql.s1_batches import UnknownFile
 from llmrec_assets_tests.operations.test_erasure import CONFIG, llmrec
 
 HEADER = "user_id,item_id,timestamp,behavior\n"
@@ -59,3 +60,44 @@ def test_nothing_is_retracted_while_a_file_is_being_written(store):
         with pytest.raises(StillWritten, match=r"new\.csv"):
             retract(store, "bot.csv")
     assert events(store) == before
+
+
+def test_a_batch_of_items_goes_and_what_was_said_before_comes_back(store, run_job):
+    (store.landing_items / "good.csv").write_text("item_id,title\ni1,One\n")
+    run_job("ingest")
+    (store.landing_items / "spam.csv").write_text("item_id,title\ni1,Buy now\nx9,Buy now\n")
+    (store.landing_events / "spam.csv").write_text(HEADER + "u0,i0,9,buy\n")
+    run_job("ingest")
+    with pytest.raises(UnknownFile, match=r"more than once(.|\n)*\(items\)"):
+        retract(store, "spam.csv")
+    gone = retract(store, "spam.csv", kind="items")
+    assert (gone.kind, gone.rows, gone.restored, gone.not_landed) == ("items", 2, 1, [])
+    items = resources_of(store)["warehouse"].read("from s1_raw_events.raw_items")
+    assert items[["item_id", "title"]].values.tolist() == [["i1", "One"]]
+    assert retract(store, "spam.csv").kind == "events", "one is left of this name"
+
+
+def test_a_model_that_was_trained_on_items_that_went_is_known(store, run_job):
+    (store.landing_items / "spam.csv").write_text("item_id,title\ni1,Buy now\n")
+    run_job("ingest")
+    assert retract(store, "spam.csv").versions == [], "the model is older than the batch"
+    (store.landing_items / "more.csv").write_text("item_id,title\ni1,Buy now!\n")
+    run_job(config=CONFIG)
+    versions = resources_of(store)["warehouse"].read(
+        "select model_version from s5_model.temporal_model order by trained_at desc"
+    )["model_version"]
+    assert retract(store, "more.csv").versions == [versions[0]]
+
+
+def test_a_store_from_before_items_could_be_taken_back_keeps_what_was(store):
+    retract(store, "bot.csv")
+    with resources_of(store)["warehouse"].connect() as connection:
+        connection.execute(
+            """create table old as select * exclude (kind, last_seq)
+            from s1_raw_events.retractions"""
+        )
+        connection.execute("drop table s1_raw_events.retractions; drop table s1_raw_events.repairs")
+        connection.execute("create table s1_raw_events.retractions as from old; drop table old")
+    with pytest.raises(UnknownFile, match=r"no file of events or items 'bot\.csv'"):
+        retract(store, "bot.csv")
+    assert retract(store, "people.csv").rows == 72

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.checksums import DamagedFile
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_objects_are_refused(arrays):
 
 
 def test_a_missing_file_names_the_asset_that_writes_it(arrays):
-    with pytest.raises(FileNotFoundError, match=r"gone\.npy is missing: materialise text_features"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.npy is missing → .*refresh_lists"):
         arrays.open("gone.npy")
 
 
@@ -61,3 +62,47 @@ def test_keep_only_removes_the_others_of_its_folder(arrays):
     arrays.keep_only("f", {"f/a.npy"})
     left = {str(path.relative_to(arrays.root)) for path in Path(arrays.root).rglob("*.npy")}
     assert left == {"f/a.npy", "g/a.npy"}
+
+
+@pytest.mark.parametrize("place", [3, 90, 200, -45, -3])  # header, numbers, seal
+def test_a_byte_that_changed_is_found_before_the_array_is_used(arrays, place):
+    path = Path(arrays.root) / arrays.write("a.npy", np.arange(100.0))
+    raw = bytearray(path.read_bytes())
+    raw[place] ^= 1
+    path.write_bytes(raw)
+    assert not arrays.exists("a.npy")
+    assert arrays.damaged() == [path]
+    with pytest.raises(DamagedFile, match=r"a\.npy has changed .* → .*refresh_lists"):
+        arrays.open("a.npy")
+    arrays.write("a.npy", np.arange(100.0))
+    assert arrays.open("a.npy").sum() == 4950
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, 200])
+def test_a_cut_array_is_found(arrays, size):
+    path = Path(arrays.root) / arrays.write("a.npy", np.arange(100.0))
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DamagedFile):
+        arrays.open("a.npy")
+
+
+def test_an_array_of_before_there_were_seals_is_read_and_judged_by_its_length(arrays):
+    path = Path(arrays.root) / "old.npy"
+    path.parent.mkdir()
+    np.save(path, np.arange(5))
+    assert arrays.open("old.npy").sum() == 10
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedFile):
+        arrays.open("old.npy")
+
+
+def test_a_damaged_derived_array_is_derived_anew(arrays):
+    def double(rows):
+        return rows * 2
+
+    path = Path(arrays.root) / "b.npy"
+    arrays.write("a.npy", np.arange(100.0))
+    assert arrays.derive("b.npy", arrays.open("a.npy"), double).sum() == 9900
+    path.write_bytes(path.read_bytes()[:-50] + b"\1" * 50)
+    assert arrays.derive("b.npy", arrays.open("a.npy"), double).sum() == 9900
+    assert arrays.damaged() == []

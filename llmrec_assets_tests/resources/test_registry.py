@@ -9,8 +9,9 @@ import torch
 from mlflow import MlflowClient
 
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources.checksums import HASHES, DamagedFile
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
-from llmrec_assets.resources.registry import CHALLENGER, CHAMPION, Registry
+from llmrec_assets.resources.registry import CHALLENGER, CHAMPION, SEAL_TAG, Registry
 from llmrec_assets.resources.wiring import resources_of
 
 
@@ -107,3 +108,46 @@ def test_a_decision_is_written_on_the_version_once(tmp_path):
     (file,) = (tmp_path / "mlartifacts").rglob("decisions/*")
     assert file.name == "abc.json"
     assert json.loads(file.read_text()) == record
+
+
+FILES = ("evaluation.safetensors", "final.safetensors", "reranker.safetensors", "package.json",
+         HASHES)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_byte_of_a_version_that_changed_is_found_before_use_and_mended_by_training_again(
+    tmp_path, name
+):
+    registry = registry_of(tmp_path)
+    register(registry, "gru-1", 1)
+    path = registry.folder("gru-1") / name
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    for use in (registry.load, registry.info, registry.folder):
+        with pytest.raises(DamagedFile, match=rf"{name} has changed .* → .*backup"):
+            use("gru-1")
+    assert [error.path for error in registry.damaged()] == [path]
+    register(registry, "gru-1", 1)
+    assert registry.damaged() == []
+    assert registry.load("gru-1").final["w"].item() == -1
+
+
+def test_a_lost_file_and_a_lost_list_are_found(tmp_path):
+    registry = registry_of(tmp_path)
+    register(registry, "gru-1", 1)
+    for name in ("final.safetensors", HASHES):
+        (registry.folder("gru-1") / name).unlink()
+        with pytest.raises(DamagedFile, match="is gone"):
+            registry.load("gru-1")
+        register(registry, "gru-1", 1)
+
+
+def test_a_version_of_before_there_were_seals_is_read(tmp_path):
+    registry = registry_of(tmp_path)
+    register(registry, "gru-1", 1)
+    MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}").delete_model_version_tag(
+        "llmrec", "1", SEAL_TAG
+    )
+    (registry.folder("gru-1") / HASHES).unlink()
+    assert registry.load("gru-1").info.version == "gru-1"

@@ -71,6 +71,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             outlier_deviations=6.0,
             caused_weight=0.5,
             shard_count=shard_count,
+            rebuild=True,
         )
         s2_sequences.build_sequences(
             connection,
@@ -80,6 +81,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             step_details=True,
             history_texts=True,
             shard_count=shard_count,
+            rebuild=True,
         )
     return {
         table.name: warehouse.read(f"from {table.full_name} order by {key}").drop(

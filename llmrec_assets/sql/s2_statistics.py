@@ -1,0 +1,120 @@
+"""Stage 2 in SQL: how rating and value of each behaviour are spread, and what lies far outside.
+
+The statistics of all users are computed anew in every build, in one pass, and events are judged by
+them anew: whose events turn into outliers, or back, is touched by the build. So is_outlier is
+always that of the newest statistics, whether the table was built whole or brought up to date.
+"""
+
+import duckdb
+
+from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
+from llmrec_assets.sql.builds import last_build
+from llmrec_assets.sql.s2_tables import CLEAN, CLEAN_EVENTS, VALUE_STATISTICS
+
+# The time at place floor(n * share) of all times in order. Counting by bucket leaves one of some
+# thousand buckets to be sorted.
+CUT = f"""
+with span as (
+    select min(time) as lowest, (max(time) - min(time)) // 4096 + 1 as width,
+        floor(count(*) * $train_share)::bigint as place
+    from {CLEAN}
+), reached as (
+    select bucket, n, sum(n) over (order by bucket)::bigint as reached from (
+        select (time - lowest) // width as bucket, count(*) as n from {CLEAN}, span group by bucket)
+), found as (
+    select lowest + bucket * width as lowest, width, place - (reached - n) as place
+    from reached, span where reached > place order by bucket limit 1
+)
+select time from {CLEAN}, found where time between found.lowest and found.lowest + width - 1
+order by time limit 1 offset (select place from found)
+"""
+
+
+def _spread(fit: str, among: str) -> str:
+    """The values of one fit, of the observations x that it sees."""
+    x = f"(x) filter ({among})"
+    # Rounded: a parallel sum differs in its last digits from run to run; the version is a hash.
+    return f"""{{'fit': '{fit}', 'n': count{x}, 'mean': round(avg{x}, 6),
+        'std': round(stddev_pop{x}, 6), 'minimum': min{x}, 'maximum': max{x}}}"""
+
+
+STATISTICS = f"""
+with observed as (
+    select 'rating' as feature, behavior, rating as x, split, time
+    from {CLEAN} where rating is not null
+    union all select 'value', behavior, value, split, time from {CLEAN} where value is not null
+), cut as (select ({CUT}) as time), spread as (
+    select feature, behavior, unnest([
+        {_spread("evaluation", "split = 'train'")},
+        {_spread("global", "observed.time < cut.time")},
+        {_spread("final", "true")}
+    ], recursive := true)
+    from observed, cut group by feature, behavior
+)
+select fit, feature, behavior, n, mean, std, minimum, maximum from spread where n > 0
+"""
+
+MISJUDGED = f"""
+with bounds as (
+    select feature, behavior, mean, $outlier_deviations * std as most
+    from {VALUE_STATISTICS.full_name} where version = $version and fit = 'evaluation' and std > 0
+)
+select seq, user_id from {CLEAN} as e
+left join bounds as r on r.feature = 'rating' and r.behavior = e.behavior
+left join bounds as v on v.feature = 'value' and v.behavior = e.behavior
+where (is_outlier or e.rating is not null or e.value is not null)
+    and is_outlier <> (coalesce(abs(e.rating - r.mean) > r.most, false)
+    or coalesce(abs(e.value - v.mean) > v.most, false))
+"""
+
+QUERIES = (STATISTICS, MISJUDGED)
+
+
+def keep_statistics(connection: duckdb.DuckDBPyConnection) -> str:
+    """Store the statistics under a version that is the hash of their values; the version."""
+    VALUE_STATISTICS.create(connection)
+    connection.execute(
+        f"create or replace temp table observed as {STATISTICS}",
+        {"train_share": 1 - GLOBAL_TEST_SHARE},
+    )
+    version = connection.execute(
+        "select left(md5(coalesce(string_agg(observed::varchar, ';' order by fit, feature,"
+        " behavior), '')), 12) from observed"
+    ).fetchall()[0][0]
+    connection.execute(
+        f"insert or replace into {VALUE_STATISTICS.full_name} by name (select ? as version,"
+        " *, now()::timestamp as computed_at from observed)",
+        [version],
+    )
+    connection.execute("drop table observed")
+    return version
+
+
+def judge_outliers(connection: duckdb.DuckDBPyConnection, version: str, deviations: float) -> None:
+    """Let is_outlier be what the statistics of a version say; `misjudged` holds what changed."""
+    connection.execute(
+        f"create or replace temp table misjudged as {MISJUDGED}",
+        {"version": version, "outlier_deviations": deviations},
+    )
+    connection.execute(
+        f"update {CLEAN} set is_outlier = not is_outlier where seq in (select seq from misjudged)"
+    )
+
+
+def statistics_beyond_training(connection: duckdb.DuckDBPyConnection, version: str) -> int:
+    """Statistics of the evaluation fit that are not those of the training events alone."""
+    return connection.execute(
+        f"""with kept as (
+            select * exclude (version, computed_at) from {VALUE_STATISTICS.full_name}
+            where version = $version and fit = 'evaluation'
+        ), again as (select * from ({STATISTICS}) where fit = 'evaluation')
+        select (select count(*) from (from kept except from again))
+            + (select count(*) from (from again except from kept))""",
+        {"version": version, "train_share": 1 - GLOBAL_TEST_SHARE},
+    ).fetchall()[0][0]
+
+
+def newest_statistics(connection: duckdb.DuckDBPyConnection) -> str:
+    """The version of value_statistics that the clean events were made with; empty without any."""
+    build = last_build(connection, CLEAN_EVENTS)
+    return str(build.state["statistics"]) if build else ""

@@ -1,0 +1,151 @@
+"""What must hold after a recovery: nothing lost or doubled, and equal to what nothing befell."""
+
+import csv
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from llmrec_assets import published
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.registry import CHAMPION, MODEL, VERSION_TAG
+
+# Clocks, and what a run took; they differ between any two runs.
+CLOCKS = {"ingested_at", "rejected_at", "trained_at", "decided_at", "generated_at", "measured_at",
+          "ended_at", "seconds", "seconds_saved", "cpu_seconds", "returned_in", "part", "part_row",
+          "retracted_at", "applied_at"}  # fmt: skip
+LOGS = {"s3_embeddings.encoding_runs"}  # a row for each run, also one that was repeated
+HISTORY = ("s5_model", "s6_recommendations", "monitoring")  # whose rows tell of past versions
+IN_ORDER = {"seq", "file_hash", "line"}  # where an event came in
+
+
+def delivered(batches: list[Path]) -> tuple[set[str], set[str]]:
+    """Ids of the good events, and of the feedback, of all batches."""
+    events, feedback = set(), set()
+    for batch in batches:
+        for path in (batch / "events").glob("*.csv"):
+            with path.open(encoding="utf-8") as file:
+                events |= {r["event_id"] for r in csv.DictReader(file) if r["item_id"]}
+        for path in (batch / "feedback").glob("*.jsonl"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            feedback |= {json.loads(line)["feedback_id"] for line in lines}
+    return events, feedback
+
+
+def lost_or_doubled(layout: Layout, batches: list[Path]) -> list[str]:
+    """Events and feedback that are not there exactly once, in words."""
+    events, feedback = delivered(batches)
+    wrong = []
+    for table, column, wanted in (
+        ("s1_raw_events.raw_events", "event_id", events),
+        ("s7_feedback.feedback", "feedback_id", feedback),
+    ):
+        found = Counter(_rows(layout, f"select {column} as id from {table}")["id"])
+        wrong += [f"{name} is there {n} times" for name, n in found.items() if n > 1]
+        wrong += [f"{name} is lost" for name in sorted(wanted - found.keys())]
+        strange = {name for name in found.keys() - wanted if not name.startswith("feedback:")}
+        wrong += [f"{name} was never delivered" for name in sorted(strange)]
+    return wrong
+
+
+def unlike(layout: Layout, calm: Layout, same_history: bool) -> list[str]:
+    """Tables that differ from those of the undisturbed store, in words."""
+    wrong, tables, others = [], _tables(layout), _tables(calm)
+    if tables.keys() != others.keys():
+        wrong.append(f"tables {sorted(tables.keys() ^ others.keys())} are of one store alone")
+    for table in sorted(tables.keys() & others.keys() - LOGS):
+        if not same_history and table.startswith((*HISTORY, "s1_raw_events.re", "s7_feedback")):
+            continue
+        left_out = CLOCKS if same_history else CLOCKS | IN_ORDER
+        if not same_history and table in ("s1_raw_events.files", "s4_features.items"):
+            continue
+        columns = [name for name in tables[table] if name not in left_out]
+        if tables[table] != others[table]:
+            wrong.append(f"{table} has other columns")
+            continue
+        names = ", ".join(f'"{name}"' for name in columns)
+        query = f"select {names} from {table} order by all"
+        difference = _difference(_rows(layout, query), _rows(calm, query))
+        if difference:
+            wrong.append(f"{table}: {difference}")
+    return wrong
+
+
+def half_published(layout: Layout) -> list[str]:
+    """What of the champion, the decision, the lists and the package does not fit together."""
+    champion, known = _registered(layout)
+    decision = _rows(
+        layout, "select * from s5_model.champion_model order by decided_at desc limit 1"
+    ).iloc[0]
+    served = decision["served"] if decision["kind"] == "model" else None
+    wrong = [] if champion == served else [f"{served} was decided, {champion} has the alias"]
+    lists = pd.read_parquet(layout.recommendations)
+    versions = set(lists["model_version"])
+    if len(versions) != 1 or (served and versions != {served}):
+        wrong.append(f"the published lists are of {sorted(versions)}, {served} serves")
+    if served and served not in known:
+        wrong.append(f"{served} is not registered")
+    current = published.read_current(layout)
+    if current is None:
+        return [*wrong, "no package is published"]
+    package = published.load(layout.packages / current)  # raises where a file has changed
+    if package.info.model_version not in versions or not package.lists.equals(lists):
+        wrong.append("the package's lists are not the published ones")
+    if len(set(package.user_ids)) != lists["user_id"].nunique():
+        wrong.append("a user has no list")
+    return wrong
+
+
+def _registered(layout: Layout) -> tuple[str | None, set[str]]:
+    """(who has the champion's alias, all versions), past MLflow, which keeps files open."""
+    with closing(sqlite3.connect(layout.mlflow_database)) as connection:
+        versions = dict(
+            connection.execute(
+                "select version, value from model_version_tags where name = ? and key = ?",
+                [MODEL, VERSION_TAG],
+            ).fetchall()
+        )
+        alias = connection.execute(
+            "select version from registered_model_aliases where name = ? and alias = ?",
+            [MODEL, CHAMPION],
+        ).fetchall()
+    return (versions[alias[0][0]] if alias else None), set(versions.values())
+
+
+def leftovers(layout: Layout) -> set[str]:
+    """Hidden files that a killed run left behind."""
+    return {
+        str(path.relative_to(layout.root))
+        for path in layout.root.rglob(".*")
+        if not path.name.endswith(".lock")
+    }
+
+
+def _rows(layout: Layout, query: str) -> pd.DataFrame:
+    with duckdb.connect(str(layout.warehouse), read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        return connection.execute(query).df()
+
+
+def _tables(layout: Layout) -> dict[str, list[str]]:
+    found = _rows(
+        layout,
+        "select schema_name || '.' || table_name as name, list(column_name order by column_index)"
+        " as columns from duckdb_columns() where not internal group by all",
+    )
+    return {row.name: list(row.columns) for row in found.itertuples(index=False, name="Row")}
+
+
+def _difference(frame: pd.DataFrame, other: pd.DataFrame) -> str:
+    if len(frame) != len(other):
+        return f"{len(frame)} rows instead of {len(other)}"
+    for name in frame:
+        try:
+            pd.testing.assert_series_equal(frame[name], other[name], rtol=1e-5, atol=1e-6)
+        except AssertionError as error:
+            return f"{name}: {' '.join(str(error).split())[:200]}"
+    return ""

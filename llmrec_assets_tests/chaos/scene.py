@@ -1,0 +1,39 @@
+"""What a fault finds when it comes, and what it tells of itself."""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmrec_assets.layout import Layout
+from llmrec_assets_tests.chaos.runs import Commands, Outcome
+
+
+@dataclass
+class Scene:
+    """A store whose landing zone has just been given a batch, and one that nothing befalls."""
+
+    layout: Layout
+    calm: Layout
+    commands: Commands
+    chance: random.Random
+    points: dict[str, int]  # kind → how often the calm store's run came to it
+    durations: dict[str, float]  # step → seconds of the calm store's run
+    batch: Path
+    has_feedback: bool
+
+
+@dataclass
+class Told:
+    """What a fault did, and what the store made of it."""
+
+    what: str
+    outcomes: list[Outcome] = field(default_factory=list)  # of disturbed commands
+    detected: str = ""  # by whom damage was found before anything was made of it
+    wrong: list[str] = field(default_factory=list)
+    same_history: bool = True  # False: the remedy leaves other model versions behind
+
+    @property
+    def ended(self) -> str:
+        """How the disturbed commands ended."""
+        words = {0: "done", 1: "refused"}
+        return ", ".join(words.get(o.code, "killed") for o in self.outcomes)

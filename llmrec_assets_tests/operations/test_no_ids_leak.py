@@ -53,7 +53,7 @@ def seen(tmp_path_factory):
     llmrec("run", code=1)
     mend_the_store(layout)
     llmrec("erase-user", USERS[0], "--yes", code=1)  # files that cannot be read name the user
-    for name in ("broken.parquet", "no-header.csv"):
+    for name in ("broken.parquet", "broken.jsonl", "no-header.csv"):
         (layout.landing_events / name).unlink()
     llmrec("erase-user", USERS[0], "--yes")
     return layout, said

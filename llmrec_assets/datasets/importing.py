@@ -126,7 +126,12 @@ def guess(columns: Sequence[str], kind: str) -> dict[str, str]:
 
 
 def import_table(
-    layout: Layout, path: Path, kind: str, mapping: Mapping[str, str], behavior: str = ""
+    layout: Layout,
+    path: Path,
+    kind: str,
+    mapping: Mapping[str, str],
+    behavior: str = "",
+    known_as: str = "",
 ) -> Imported:
     """Write one file with its columns renamed; the others stay as they are.
 
@@ -136,6 +141,7 @@ def import_table(
         kind: events or items.
         mapping: our name → the file's.
         behavior: of all events, where no column tells it.
+        known_as: what the rows are of, where that is not the path.
 
     Raises:
         ImportProblem: a column is not there, or one that is needed is not mapped.
@@ -162,7 +168,7 @@ def import_table(
         selected.append("$behavior as behavior")
         parameters["behavior"] = behavior
     query = f"select {', '.join(selected)} from {_reader(path)}"
-    return _write(layout, kind, path, query, "table", parameters)
+    return _write(layout, kind, path, query, "table", parameters, known_as)
 
 
 def _write(
@@ -172,11 +178,12 @@ def _write(
     query: str,
     name: str,
     parameters: Mapping[str, str] | None = None,
+    known_as: str = "",
 ) -> Imported:
     """The rows of `query` as one Parquet file; the same source gives the same name."""
     folder = layout.landing_events if kind == "events" else layout.landing_items
     folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    digest = hashlib.sha256((known_as or str(path.resolve())).encode()).hexdigest()[:8]
     target = folder / f"{name}-{digest}.parquet"
     partial = target.with_name(f".{target.name}")
     values = {"path": str(path), **(parameters or {})}

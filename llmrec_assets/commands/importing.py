@@ -84,13 +84,13 @@ def _import(
     path: Path, kind: str, given: tuple[str, ...], behavior: str, yes: bool, known_as: str = ""
 ) -> None:
     """Show which column is what, and write the file once that is confirmed."""
-    from llmrec_assets.datasets import importing
+    from llmrec_assets.datasets import columns, importing
 
     wrong = [pair for pair in given if "=" not in pair]
     if wrong:
         raise importing.ImportProblem(f"--map {wrong[0]}: write NAME=COLUMN")
     named = dict(pair.split("=", 1) for pair in given)
-    guessed = importing.guess(importing.columns_of(path), kind)
+    guessed = columns.guess(importing.columns_of(path), kind)
     mapping = {n: c for n, c in guessed.items() if c not in named.values()} | named
     for name, column in mapping.items():
         click.echo(f"{name:12} ← {column}{'' if name in named else '   (guessed)'}")

@@ -210,7 +210,7 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
         connection.execute(f"create or replace temp table made as {FUSED_OF_TOUCHED}")
         connection.execute(OUTDATED.format(FUSED_FEATURES.full_name))
         changed = connection.execute(REVISE_FUSED).fetchall()[0][0]
-        FUSED_FEATURES.insert(connection, "from made order by user_id, position")
+        FUSED_FEATURES.insert(connection, "from made")
         changed += increments.count_of(connection, "made")
         users = increments.count_of(connection, "touched_users")
     make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))

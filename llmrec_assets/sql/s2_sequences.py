@@ -296,7 +296,8 @@ def judge_events(
     if touched:
         connection.execute(
             f"""create or replace temp table touched_raw as
-            select * exclude (text, context, file_hash, line) from {RAW} where {increments.IS_TOUCHED}"""
+            select * exclude (text, context, file_hash, line) from {RAW}
+            where {increments.IS_TOUCHED}"""
         )
         query = query.replace(f"from {RAW}", "from touched_raw")
     connection.execute(f"insert into judged by name ({query})", {**rules, **shard.parameters})

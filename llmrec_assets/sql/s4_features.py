@@ -222,9 +222,7 @@ def find_revised(connection: duckdb.DuckDBPyConnection, revised: str) -> None:
     """`revised`: the events whose item has another age or popularity after what `moved` tells."""
     connection.execute(f"create or replace temp table changed_items as {CHANGED_ITEMS}")
     (earliest,), *_ = connection.execute("select min(since) from changed_items").fetchall()
-    connection.execute(
-        f"create or replace temp table revised as {revised}", {"earliest": earliest}
-    )
+    connection.execute(f"create or replace temp table revised as {revised}", {"earliest": earliest})
 
 
 def make_codes(connection: duckdb.DuckDBPyConnection, users: str) -> None:

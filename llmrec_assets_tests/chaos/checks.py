@@ -20,7 +20,7 @@ CLOCKS = {"ingested_at", "rejected_at", "trained_at", "decided_at", "generated_a
           "retracted_at", "applied_at"}  # fmt: skip
 LOGS = {"s3_embeddings.encoding_runs"}  # a row for each run, also one that was repeated
 HISTORY = ("s5_model", "s6_recommendations", "monitoring")  # whose rows tell of past versions
-IN_ORDER = {"seq", "file_hash", "line"}  # where an event came in
+IN_ORDER = {"seq", "file_hash", "line", "trained_through"}  # where an event came in
 
 
 def delivered(batches: list[Path]) -> tuple[set[str], set[str]]:

@@ -83,7 +83,8 @@ def _said(layout: Layout, error: Any) -> str:  # noqa: ANN401 - Dagster's Serial
         return "unknown error"
     own = next((one for one in errors if one.cls_name in OF_ERRORS), errors[-1])
     kinds, texts = [one.cls_name or "" for one in errors], [one.message for one in errors]
-    return f"{own.message.strip()}{explain(layout, kinds, texts)}"
+    said = own.message.strip().partition("\n\nThe above exception")[0]  # MLflow quotes its trace
+    return f"{said}{explain(layout, kinds, texts)}"
 
 
 def require_store(layout: Layout) -> None:

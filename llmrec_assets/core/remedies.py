@@ -70,7 +70,9 @@ OF_WORDS = (
         r"permission denied|readonly database|read-only|unable to open database|errno 13",
         f"give the user that runs llmrec access (chown, chmod: llmrec doctor says where); {_AGAIN}",
     ),
-    _rule(r"disk image is malformed|file is not a database|disk i/o error", _BACKUP),
+    _rule(r"disk image is malformed|file is not a database", _BACKUP),
+    # SQLite says this of a full disk too.
+    _rule(r"disk i/o error", f"see that the disk works and has room (llmrec doctor); {_AGAIN}"),
     _rule(r"out of memory|cannot allocate|memoryerror", "run on a machine with more memory"),
     _rule(
         r"blocking asset check", "the check says what of the data is broken: mend it in landing/"

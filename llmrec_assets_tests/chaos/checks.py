@@ -20,6 +20,8 @@ CLOCKS = {"ingested_at", "rejected_at", "trained_at", "decided_at", "generated_a
           "retracted_at", "applied_at"}  # fmt: skip
 LOGS = {"s3_embeddings.encoding_runs"}  # a row for each run, also one that was repeated
 HISTORY = ("s5_model", "s6_recommendations", "monitoring")  # whose rows tell of past versions
+# After a file was taken back: its ledger, numbers by arrival, and cached vectors of its texts.
+REMEMBERED = ("s1_raw_events.files", "s4_features.items", "s3_embeddings.text_vectors")
 IN_ORDER = {"seq", "file_hash", "line", "trained_through"}  # where an event came in
 
 
@@ -61,7 +63,7 @@ def unlike(layout: Layout, calm: Layout, same_history: bool) -> list[str]:
         if not same_history and table.startswith((*HISTORY, "s1_raw_events.re", "s7_feedback")):
             continue
         left_out = CLOCKS if same_history else CLOCKS | IN_ORDER
-        if not same_history and table in ("s1_raw_events.files", "s4_features.items"):
+        if not same_history and table in REMEMBERED:
             continue
         columns = [name for name in tables[table] if name not in left_out]
         if tables[table] != others[table]:

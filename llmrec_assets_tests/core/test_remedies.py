@@ -26,7 +26,7 @@ def raised_by_the_product() -> set[str]:
 
 
 def test_every_error_of_the_product_has_a_remedy():
-    assert raised_by_the_product() == set(OF_ERRORS)
+    assert raised_by_the_product() - OF_ERRORS.keys() == set()
 
 
 @pytest.mark.parametrize(

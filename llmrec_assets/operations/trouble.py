@@ -33,7 +33,7 @@ def explain(layout: Layout, kinds: list[str], texts: Iterable[str]) -> str:
     if remedy is None or any("→" in text for text in texts):
         return ""
     about = [about for about in (_databases(layout, kinds), _closed(layout, texts)) if about]
-    if "room" in remedy:
+    if "has room" in remedy or "make room" in remedy:
         about.append(f"{shutil.disk_usage(layout.root).free >> 10} KB are free in {layout.root}")
     return "".join(f"\n  {line}" for line in about) + f"\n  → {remedy}"
 

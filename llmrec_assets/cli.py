@@ -28,5 +28,6 @@ for command in (
     care.retract,
     persons.erase_user,
     persons.export_user,
+    persons.expire,
 ):
     main.add_command(command)

@@ -90,6 +90,11 @@ class Layout:
         return self.root / "serving_keys.json"
 
     @property
+    def pseudonyms(self) -> Path:
+        """Which id a pseudonym stands for, encrypted; only a store with a key has it."""
+        return self.root / "pseudonyms.db"
+
+    @property
     def mlflow_database(self) -> Path:
         """MLflow's tracking and registry store."""
         return self.root / "mlflow.db"

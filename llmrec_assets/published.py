@@ -80,6 +80,7 @@ class PublishedInfo(BaseModel):
     dictionary: dict[str, Behavior]  # what every known behaviour means
     segments: list[str]  # landing files of an online service that the package holds already
     relative: bool  # times are steps of each user's own
+    pseudonyms: str = ""  # check value of their key; empty where users have their own ids
     champion: Champion | None = None  # who serves
     challenger: Challenger | None = None
     links: dict[str, str] = {}  # dagster, mlflow → path there
@@ -210,6 +211,16 @@ def load(folder: Path) -> Published:
     )
 
 
+def read_info(folder: Path) -> PublishedInfo:
+    """What a package says of itself, unverified.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        pydantic.ValidationError: it is not of this form.
+    """
+    return PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+
+
 def verify(folder: Path) -> PublishedInfo:
     """What a package says of itself, if its files are as they were written.
 
@@ -218,7 +229,7 @@ def verify(folder: Path) -> PublishedInfo:
         BrokenPackage: a file has changed since.
         pydantic.ValidationError: package.json is not of this form.
     """
-    info = PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+    info = read_info(folder)
     if folder.name not in (_named(info).package_id, _old_name(info)):
         raise BrokenPackage(
             f"{folder / INFO} has changed since it was published: materialise recommendations"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import TypeVar
 
 PREFIX = "LLMREC_"
@@ -91,3 +92,27 @@ def checked(name: str, default: str, check: Callable[[str], str]) -> str:
         return check(value)
     except ValueError as error:
         raise SettingError(f"{PREFIX}{name}={value!r}: {error}") from error
+
+
+def secret(name: str) -> str:
+    """`LLMREC_<name>`, or what the file says that `LLMREC_<name>_FILE` names; empty without either.
+
+    Raises:
+        SettingError: both are set, or the file cannot be read or others may read it.
+    """
+    value, named = os.environ.get(PREFIX + name, "").strip(), f"{PREFIX}{name}_FILE"
+    file = os.environ.get(named, "").strip()
+    if not file:
+        return value
+    if value:
+        raise SettingError(f"both {PREFIX}{name} and {named} are set: unset one")
+    path = Path(file).expanduser()
+    try:
+        if path.stat().st_mode & 0o077:
+            raise SettingError(f"{named}: others may read {path}: chmod 600 {path}")
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise SettingError(f"{named}: {path} cannot be read ({error})") from error
+    if not value:
+        raise SettingError(f"{named}: {path} is empty")
+    return value

@@ -23,7 +23,7 @@ ALLOWED = {
     "sql": {"sql", "core"},
     # sql: the warehouse migrates a store that it opens.
     "resources": {"resources", "sql", "core", "layout", "published", "settings"},
-    "assets": {"assets", "sql", "resources", "core", "published", "settings"},
+    "assets": {"assets", "operations", "sql", "resources", "core", "published", "settings"},
     "automation": {"automation", "assets", "resources", "core", "settings"},
     "datasets": {"datasets", "core", "layout"},
     "operations": {

@@ -31,8 +31,12 @@ def publish_package(
     registry: Registry,
     publisher: Publisher,
     dictionary: dict[str, Behavior],
+    lists: Path,
 ) -> dict[str, Any]:
-    """Publish all that the lists, which are published already, were made of; metadata about it."""
+    """Publish all that the lists, which are published already, were made of; metadata about it.
+
+    `lists` has them as the store knows users.
+    """
     serving, data = material.serving, material.serving.data
     with warehouse.connect() as connection:
         items = lists_sql.item_facts(connection, data.items)
@@ -57,6 +61,7 @@ def publish_package(
         dictionary=dictionary,
         segments=segments,
         relative=data.sequences.relative,
+        pseudonyms=people.names.check if (people := warehouse.people) else "",
         **contest,
         links={"dagster": DAGSTER_PAGE, **({"mlflow": run} if run else {})},
     )
@@ -67,7 +72,7 @@ def publish_package(
         items,
         material.users,
         material.list_ids,
-        publisher.recommendations,
+        lists,
     )
     return {"package": package, "package_bytes": _size(publisher.layout.packages / package)}
 

@@ -5,13 +5,16 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+from pydantic import Field
 
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.resources.landing import INCOMPLETE, Landing, LandingScan
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.settings import setting
 from llmrec_assets.sql import s1_arrivals, s1_files, s1_rejections
 from llmrec_assets.sql.s1_raw_events import take_events
 from llmrec_assets.sql.s1_raw_items import take_items
+from llmrec_assets.sql.s1_retention import EXPIRIES
 from llmrec_assets.sql.s1_tables import (
     FILES,
     RAW_EVENTS,
@@ -110,6 +113,52 @@ def rejected_events(warehouse: Warehouse) -> dg.MaterializeResult:
             "samples": dg.MetadataValue.md(markdown(samples)),
         }
     )
+
+
+class RetentionConfig(dg.Config):
+    """How long what users did is kept."""
+
+    days: int = Field(
+        default=setting("RETENTION_DAYS", 0, minimum=0),
+        description="Events, feedback and lists older than this are forgotten; 0 keeps all.",
+        ge=0,
+    )
+
+
+@dg.asset(
+    deps=[raw_events, rejected_events],
+    kinds={"duckdb"},
+    owners=["team:data"],
+    metadata=static_metadata(EXPIRIES),
+)
+def expiries(
+    context: dg.AssetExecutionContext,
+    config: RetentionConfig,
+    warehouse: Warehouse,
+    landing: Landing,
+) -> dg.MaterializeResult:
+    """One row per time that what was too old went; without a limit nothing does.
+
+    What later stages keep of it goes when they are made anew; the vectors of its texts then go with
+    the next expiry, or by the command `llmrec expire`.
+    """
+    from llmrec_assets.operations import erasure, retention
+    from llmrec_assets.sql import s1_retention
+
+    gone = None
+    if config.days:
+        erasure.sweep(landing.layout, rewrite=False)
+        try:
+            gone = retention.forget(warehouse, landing, config.days)
+        except s1_retention.RelativeTimes as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        for name in gone.unread:
+            context.log.warning(f"{name} cannot be read, so that its rows have no age: remove it")
+    with warehouse.connect() as connection:
+        s1_files.create_tables(connection)
+        preview = run_metadata(connection, EXPIRIES)
+    counts = {"rows": gone.rows, "files": len(gone.files)} if gone else {"rows": 0, "files": 0}
+    return dg.MaterializeResult(metadata={**preview, **counts})
 
 
 @dg.asset_check(asset=raw_events, blocking=True)

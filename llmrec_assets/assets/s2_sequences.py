@@ -63,7 +63,7 @@ class CleaningConfig(Rebuild):
 
 
 @dg.asset(
-    deps=[s1_raw_events.raw_events, s1_raw_events.rejected_events],
+    deps=[s1_raw_events.raw_events, s1_raw_events.rejected_events, s1_raw_events.expiries],
     kinds={"duckdb"},
     owners=["team:data"],
     metadata=static_metadata(CLEAN_EVENTS),

@@ -93,10 +93,11 @@ def recommendations(
         lists_sql.keep_lists(connection, published.partial, config.keep_days)
         lists_sql.publish_items(connection, publisher.items)
         metadata = run_metadata(connection, RECOMMENDATIONS)
-    publisher.publish(published.partial)
+    lists = publisher.publish(published.partial)
     package = package_steps.publish_package(
-        published.made_of, decision, warehouse, registry, publisher, dictionary
+        published.made_of, decision, warehouse, registry, publisher, dictionary, lists
     )
+    publisher.keep(lists)
     return dg.MaterializeResult(metadata={**metadata, **published.metadata(), **package})
 
 

@@ -70,6 +70,13 @@ refresh_lists = dg.define_asset_job(
     tags=_limited(6 * HOUR) | EXCLUSIVE,
 )
 
+expire = dg.define_asset_job(
+    "expire",
+    LISTS | dg.AssetSelection.assets(s1_raw_events.expiries),
+    description="Forget what is older than the retention, and draw new lists without it.",
+    tags=_limited(6 * HOUR) | EXCLUSIVE,
+)
+
 warm_start = dg.define_asset_job(
     "warm_start",
     LISTS | LEARNING,
@@ -165,4 +172,7 @@ simulate_cycles = dg.define_asset_job(
 # What draws new lists, by its cost.
 WORKS = [refresh_lists, warm_start, retrain, retrain_with_encoder]
 
-ALL = [ingest, *WORKS, collect_feedback, rollback, approve, full_loop, study_texts, simulate_cycles]
+ALL = [
+    ingest, *WORKS, collect_feedback, expire, rollback, approve, full_loop, study_texts,
+    simulate_cycles,
+]  # fmt: skip

@@ -6,6 +6,9 @@ import dagster as dg
 
 from llmrec_assets.automation import history, jobs
 from llmrec_assets.resources.landing import Landing
+from llmrec_assets.settings import setting
+
+RETENTION_DAYS = setting("RETENTION_DAYS", 0, minimum=0)
 
 
 @dg.schedule(
@@ -51,4 +54,21 @@ def _wait(instance: dg.DagsterInstance, landing: Landing, kind: Literal["events"
     return landing.has_files(kind) and landing.fingerprint(kind) != known
 
 
-ALL = [daily_loop]
+@dg.schedule(
+    job=jobs.expire,
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def daily_expiry(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Every night forget what is older than LLMREC_RETENTION_DAYS, where that is set."""
+    if not RETENTION_DAYS:
+        return dg.SkipReason("LLMREC_RETENTION_DAYS is 0: everything is kept")
+    if history.latest(context.instance, "recommendations", "dagster/row_count") is None:
+        return dg.SkipReason("nothing came in yet")
+    if history.in_flight(context.instance, *(job.name for job in (*jobs.WORKS, jobs.full_loop))):
+        return dg.SkipReason("new lists or a training are in flight: the loop forgets too")
+    return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
+
+
+ALL = [daily_loop, daily_expiry]

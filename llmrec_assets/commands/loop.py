@@ -91,8 +91,8 @@ def recommend(user: str) -> None:
     ).fetchall()
     if not rows:
         raise click.ClickException(
-            f"no list for user {user!r}: ids are compared as text, and only users of the events"
-            " that the last run saw have one"
+            "no list for that user: ids are compared as text, and only users of the events that the"
+            " last run saw have one"
         )
     click.echo(f"{rows[0][5]}, {rows[0][6]:%Y-%m-%d %H:%M} UTC")
     for rank, item, title, probability, source, _, _ in rows:

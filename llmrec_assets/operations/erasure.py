@@ -4,9 +4,9 @@ What is derived is not mended but made anew: the caller lets new lists be drawn 
 then calls `sweep`. Each step may be repeated after a crash.
 """
 
-import hashlib
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -14,21 +14,14 @@ import numpy as np
 
 from llmrec_assets import published
 from llmrec_assets.layout import Layout
-from llmrec_assets.operations.landing_rows import blank_rows
+from llmrec_assets.operations.landing_edits import edit
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.serving import segments
-from llmrec_assets.sql import feedback_files, list_files, persons, s1_raw_events
-from llmrec_assets.sql.landing_files import stage_file, unstage
-from llmrec_assets.sql.landing_lines import BadFile
-from llmrec_assets.sql.s1_tables import RETURNED_FILE
-from llmrec_assets.sql.tables import read_columns
-
-_KINDS = {
-    "events": (s1_raw_events.REQUIRED, s1_raw_events.OPTIONAL, s1_raw_events.IDS),
-    "feedback": (feedback_files.REQUIRED, feedback_files.OPTIONAL, feedback_files.IDS),
-    "lists": (list_files.REQUIRED, (), list_files.IDS),
-}
+from llmrec_assets.sql import persons, s1_retention
+from llmrec_assets.sql.landing_files import StagedFile
+from llmrec_assets.sql.landing_lines import BadFile, NoRows
+from llmrec_assets.sql.s1_tables import RAW_EVENTS
 
 
 class ServiceRuns(Exception):
@@ -57,9 +50,10 @@ def forget(layout: Layout, user: str) -> Forgotten:
     """
     _require_no_open_segment(layout)
     warehouse = Warehouse(path=str(layout.warehouse))
+    known = warehouse.known_as(user)
     with warehouse.connect() as connection:
-        versions = persons.versions_that_saw(connection, user)
-        texts = persons.personal_texts(connection, user)
+        versions = persons.versions_that_saw(connection, known)
+        texts = persons.personal_texts(connection, known)
         files, unread = [], []
         for kind, folder in (
             ("events", layout.landing_events),
@@ -68,14 +62,19 @@ def forget(layout: Layout, user: str) -> Forgotten:
         ):
             for path in sorted(p for p in folder.glob("*") if p.is_file() and p.name[0] != "."):
                 try:
-                    name = _blank(connection, kind, path, user)
+                    edited = edit(connection, kind, path, partial(_rows_of, user, known))
+                except NoRows:
+                    continue
                 except BadFile:
                     unread.append(path.name)
                     continue
-                if name:
-                    files.append(name)
-        if rows := persons.forget_user(connection, user):
+                if edited:
+                    edited.replace()
+                    files.append(edited.name)
+        if rows := persons.forget_user(connection, known):
             persons.record_erasure(connection, rows, len(files), versions, texts)
+    if people := warehouse.people:
+        people.forget(known)
     return Forgotten(rows, files, unread, versions)
 
 
@@ -89,40 +88,32 @@ def _require_no_open_segment(layout: Layout) -> None:
             )
 
 
-def _blank(connection: duckdb.DuckDBPyConnection, kind: str, path: Path, user: str) -> str | None:
-    """Replace a landing file by itself without the user's rows; its name now, None if untouched."""
-    required, optional, ids = _KINDS[kind]
-    staged = stage_file(connection, path, required=required, optional=optional, ids=ids)
-    found = read_columns(
-        connection,
-        f"""select line, coalesce(hit, false) as hit from (
-            select line, user_id = ? as hit from {staged.view}
-            union all select line, regexp_matches("row", ?) from {staged.rejects})
-        order by line""",
-        [user, persons.as_word(user)],
-    )
-    unstage(connection, staged)
-    lines = set(found["line"][found["hit"].astype(bool)].tolist())
-    if not lines:
-        return None
-    partial = path.with_name(f".{path.name}")
-    blank_rows(path, partial, lines, found["line"].tolist())
-    old, new = _sha256(path), _sha256(partial)
-    returned = path.name == RETURNED_FILE.format(old)
-    target = path.with_name(RETURNED_FILE.format(new)) if returned else path
-    partial.replace(target)
-    if target != path:
-        path.unlink()
-    persons.note_hash(connection, kind, old, new, (path.name, target.name))
-    return target.name
+def _rows_of(user: str, known: str, staged: StagedFile) -> tuple[str, list[object]]:
+    """The user's rows, and those that could not be read and name the user.
+
+    What the loop itself wrote, feedback that returns, names the user as the tables do.
+    """
+    query = f"""select line, user_id in (?, ?) as hit from {staged.view}
+        union all select line, regexp_matches("row", ?) from {staged.rejects}"""
+    return query, [user, known, persons.as_word(user)]
 
 
-def sweep(layout: Layout) -> None:
-    """Take away what new lists left behind: vectors, older packages, freed pages."""
+def sweep(layout: Layout, rewrite: bool = True) -> None:
+    """Take away what new lists left behind: vectors, older packages, freed pages.
+
+    `rewrite` copies the DuckDB file: nothing else may use it meanwhile.
+    """
     with Warehouse(path=str(layout.warehouse)).connect() as connection:
-        _wipe_vectors(connection, layout.arrays, persons.texts_left(connection))
+        left = {*persons.texts_left(connection), *s1_retention.texts_left(connection)}
+        _wipe_vectors(connection, layout.arrays, sorted(left))
         persons.finish_erasures(connection)
-    _rewrite(layout.warehouse)
+        s1_retention.finish_texts(connection)
+        is_empty = not RAW_EVENTS.count(connection)
+    if rewrite:
+        _rewrite(layout.warehouse)
+    if is_empty:  # no list is drawn any more that could take the place of the last ones
+        for path in (layout.current_package, layout.recommendations):
+            path.unlink(missing_ok=True)
     current = published.read_current(layout)
     for path in layout.packages.iterdir() if layout.packages.is_dir() else ():
         if path.name != current:
@@ -134,15 +125,17 @@ def _wipe_vectors(connection: duckdb.DuckDBPyConnection, arrays: Path, keys: lis
     table = "s3_embeddings.text_vectors"
     if not keys:
         return
+    theirs = "text_key in (select unnest(?::varchar[]))"
     rows = connection.execute(
-        f"select part, part_row from {table} where list_contains(?::varchar[], text_key)", [keys]
+        f"select part, list(part_row) from {table} where {theirs} group by part order by part",
+        [keys],
     ).fetchall()
     store = Arrays(root=str(arrays))
-    for part in sorted({part for part, _ in rows}):
+    for part, places in rows:
         vectors = np.array(store.open(part))
-        vectors[[row for name, row in rows if name == part]] = 0
+        vectors[places] = 0
         store.write(part, vectors)
-    connection.execute(f"delete from {table} where list_contains(?::varchar[], text_key)", [keys])
+    connection.execute(f"delete from {table} where {theirs}", [keys])
 
 
 def _rewrite(path: Path) -> None:
@@ -159,8 +152,3 @@ def _rewrite(path: Path) -> None:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -56,14 +56,18 @@ class Landing(dg.ConfigurableResource):
         default=1.0, description="A file younger than this is looked at twice."
     )
 
+    @property
+    def layout(self) -> Layout:
+        """Of the data root."""
+        return Layout(Path(self.root))
+
     def folder(self, kind: Kind) -> Path:
         """The folder of one kind of files."""
-        layout = Layout(Path(self.root))
         folders = {
-            "events": layout.landing_events,
-            "items": layout.landing_items,
-            "feedback": layout.landing_feedback,
-            "lists": layout.landing_lists,
+            "events": self.layout.landing_events,
+            "items": self.layout.landing_items,
+            "feedback": self.layout.landing_feedback,
+            "lists": self.layout.landing_lists,
         }
         return folders[kind]
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources.people import People
 
 SCHEMA = pa.schema(
     [
@@ -56,8 +57,41 @@ class Publisher(dg.ConfigurableResource):
         with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
             yield path, writer
 
-    def publish(self, partial: Path) -> None:
-        """Make a partial file the published one; readers see the old lists or the new."""
-        with partial.open("rb") as file:
+    def publish(self, partial: Path) -> Path:
+        """Make a partial file the published one; readers see the old lists or the new.
+
+        Where the store knows users by pseudonyms, the published file has their ids again.
+
+        Returns:
+            Where the lists as the store knows them are now.
+        """
+        people, clear = People.of(self.layout), partial
+        if people is not None:
+            clear = partial.with_name(f"{partial.name}.clear")
+            _name(partial, clear, people)
+        with clear.open("rb") as file:
             os.fsync(file.fileno())
-        partial.replace(self.recommendations)
+        clear.replace(self.recommendations)
+        return self.recommendations if people is None else partial
+
+    def keep(self, lists: Path) -> None:
+        """Remove what `publish` returned, unless it is the published file."""
+        if lists != self.recommendations:
+            lists.unlink()
+
+
+def _name(partial: Path, clear: Path, people: People) -> None:
+    """Write lists with ids in place of pseudonyms; one that nobody knows stays."""
+    with (
+        pq.ParquetFile(partial) as source,
+        pq.ParquetWriter(clear, SCHEMA, compression="zstd") as writer,
+    ):
+        for group in range(source.num_row_groups):
+            table = source.read_row_group(group)
+            named = table["user_id"].combine_chunks().dictionary_encode()
+            known = named.dictionary.to_pylist()
+            ids = people.ids(known)
+            users = pa.array([ids.get(name, name) for name in known], pa.string())
+            place = table.schema.get_field_index("user_id")
+            column = pa.DictionaryArray.from_arrays(named.indices, users).cast(pa.string())
+            writer.write_table(table.set_column(place, SCHEMA.field(place), column))

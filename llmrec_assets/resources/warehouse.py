@@ -14,6 +14,10 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
+from llmrec_assets.core.plain_errors import without_values
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources import text_scrubber
+from llmrec_assets.resources.people import People, agree
 from llmrec_assets.resources.whole_file import make_once
 
 # How DuckDB words that a file is not as it was written.
@@ -30,6 +34,8 @@ MOVE_LOG = "move it away and run again: what it held of the last run is done onc
 
 _migrating = threading.Lock()
 _up_to_date: set[tuple[str, int]] = set()  # (path, inode): an erasure replaces the file
+# Errors that quote rows; others quote names of tables and files, which help.
+_OF_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 
 
 class WarehouseBusy(Exception):
@@ -50,15 +56,28 @@ class Warehouse(dg.ConfigurableResource):
     path: str = Field(description="The DuckDB file; made when missing.")
     wait_seconds: float = Field(default=120.0, description="How long to wait for the file lock.")
 
+    @property
+    def people(self) -> People | None:
+        """Who stands behind the pseudonyms of the tables; None where they hold ids as given."""
+        return People.of(Layout(Path(self.path).parent))
+
+    def known_as(self, user: str) -> str:
+        """What the tables know a user by."""
+        return user if (people := self.people) is None else people.names.of(user)
+
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection inside one transaction: all of it is kept, or none.
 
         Raises:
             WarehouseBusy: another process held the file for longer than `wait_seconds`.
+            SettingError: the store began with another key of pseudonyms, or with none, or a setting
+                of how text is scrubbed is none.
             WarehouseDamaged: the file cannot be read; the message says how to mend it.
             NewerStore: a newer version of this code wrote it.
+            duckdb.Error: what a statement failed with, without the values that it quotes.
         """
+        people = self.people
         make_once(Path(self.path), lambda new: duckdb.connect(str(new)).close())
         with self._damage_named():
             connection = self._open()
@@ -66,9 +85,15 @@ class Warehouse(dg.ConfigurableResource):
                 connection.execute("set timezone = 'UTC'")
                 connection.execute("set enable_progress_bar = false")
                 self._bring_up_to_date(connection)
+                agree(connection, people)
+                if people is not None:
+                    people.register(connection)
+                text_scrubber.register(connection)
                 connection.begin()
                 yield connection
                 connection.commit()
+            except _OF_VALUES as error:
+                raise type(error)(without_values(str(error))) from None
             finally:
                 connection.close()  # an open transaction is rolled back
 

@@ -8,6 +8,7 @@ from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.landing import Landing
+from llmrec_assets.resources.people import People
 from llmrec_assets.resources.publisher import Publisher
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.simulator import Simulator
@@ -19,8 +20,10 @@ def resources_of(layout: Layout) -> dict[str, Any]:
     """Name → resource.
 
     Raises:
-        SettingError: the variables ask for an encoder that cannot be tuned as they ask.
+        SettingError: the variables ask for an encoder that cannot be tuned as they ask, or the key
+            of pseudonyms cannot be had.
     """
+    People.of(layout)
     encoder = TextEncoder(
         model=setting("ENCODER", "multilingual"),
         made=str(layout.encoders),

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from llmrec_assets.core.pseudonyms import Pseudonyms
 from llmrec_assets.layout import Layout
 from llmrec_assets.serving.times import micros_of
-from llmrec_assets.settings import checked, day, setting
+from llmrec_assets.settings import SettingError, checked, day, secret, setting
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -16,6 +17,14 @@ def _web_address(text: str) -> str:
     if text and not text.startswith(("http://", "https://")):
         raise ValueError("has to begin with http:// or https://")
     return text.rstrip("/")
+
+
+def _pseudonyms() -> Pseudonyms | None:
+    key = secret("PSEUDONYM_KEY")
+    try:
+        return Pseudonyms(key) if key else None
+    except ValueError as error:
+        raise SettingError(f"LLMREC_PSEUDONYM_KEY: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class ServeOptions:
     earliest: str = "1990-01-01"  # times before are impossible
     dagster_url: str = "http://127.0.0.1:3000"  # as a reader of the page reaches it
     mlflow_url: str = ""  # nothing links there
+    pseudonyms: Pseudonyms | None = field(default=None, repr=False)  # that users are known by
 
     @classmethod
     def from_environment(cls, **given: object) -> "ServeOptions":
@@ -57,6 +67,7 @@ class ServeOptions:
             "keys": Path(keys).expanduser() if keys else None,
             "earliest": day("EARLIEST", cls.earliest),
             "dagster_url": checked("DAGSTER_URL", cls.dagster_url, _web_address),
+            "pseudonyms": _pseudonyms(),
             "mlflow_url": checked("MLFLOW_URL", cls.mlflow_url, _web_address),
         }
         found |= {name: value for name, value in given.items() if value is not None}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,10 @@ LONGEST_WAIT = timedelta(days=7)
 
 
 def rebuild(
-    folders: Mapping[Kind, Path], model: Model, remember: Callable[[list[Record]], None]
+    folders: Mapping[Kind, Path],
+    model: Model,
+    remember: Callable[[list[Record]], None],
+    known_as: Callable[[str], str] = str,
 ) -> list[LiveEvent]:
     """What the closed segments tell and `model` does not hold yet.
 
@@ -28,6 +32,7 @@ def rebuild(
         folders: of the landing zone.
         model: the package that takes over.
         remember: takes the records of a segment.
+        known_as: what the package knows a user by.
     """
     found: list[LiveEvent] = []
     for kind in IDENTITY:  # lists tell no event
@@ -39,7 +44,7 @@ def rebuild(
             records = list(_records(kind, path))
             if recent:
                 remember(records)
-            events = live_events(records, {kind: path.name}, model) if not held else ()
+            events = live_events(records, {kind: path.name}, model, known_as) if not held else ()
             found += [event for event in events if not is_over(event, model)]
     return found
 
@@ -52,7 +57,10 @@ def is_over(event: LiveEvent, model: Model) -> bool:
 
 
 def live_events(
-    records: list[Record], names_of: Mapping[Kind, str], model: Model
+    records: list[Record],
+    names_of: Mapping[Kind, str],
+    model: Model,
+    known_as: Callable[[str], str] = str,
 ) -> Iterator[LiveEvent]:
     """The events that records on disk tell; impressions and the like tell none.
 
@@ -60,6 +68,7 @@ def live_events(
         records: as they are written.
         names_of: the segment that holds them, by kind.
         model: knows the behaviours and the kind of times.
+        known_as: what the package knows a user by.
     """
     dictionary = model.info.dictionary
     said = names(dictionary)
@@ -73,7 +82,7 @@ def live_events(
             logs.warn("a line of a segment tells no event", file=file, error=type(error).__name__)
             continue
         if event is not None:
-            yield event
+            yield replace(event, user=known_as(event.user))
 
 
 def _records(kind: Kind, path: Path) -> Iterator[Record]:

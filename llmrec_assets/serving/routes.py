@@ -94,6 +94,7 @@ async def history(
 ) -> Json:
     """A user's newest events, newest first; none of an unknown or erased user."""
     service = service_of(request)
+    user_id = service.known_as(user_id)
     model, live = service.model, service.live.of(user_id)
     newest = [
         _past(model, event.item, event.behavior, event.time, "live") for event in reversed(live)

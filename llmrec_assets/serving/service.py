@@ -5,7 +5,7 @@ and the events that it lacks are one pair, exchanged in one step.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,8 @@ class Service:
 
     def __init__(self, options: ServeOptions) -> None:
         self.options, self.measures = options, ServiceMeasures()
+        names = options.pseudonyms
+        self.known_as: Callable[[str], str] = names.of if names else str
         layout = options.layout
         self.folders: dict[Kind, Any] = {
             "lists": layout.landing_lists,  # before the responses that name them
@@ -65,6 +67,7 @@ class Service:
             self._take_over,
             self._prepare,
             self._count_takeover,
+            names.check if names else "",
         )
         self._model: Model | None = None
         self._writer: CopyWriter | None = None
@@ -104,7 +107,8 @@ class Service:
         writer = writer_from_environment(lambda: CopyChecker(titles, brands))
         if self._model is not None:
             return [], writer
-        return rebuild(self.folders, model, self.journal.known.remember), writer
+        remember = self.journal.known.remember
+        return rebuild(self.folders, model, remember, self.known_as), writer
 
     def _take_over(self, model: Model, prepared: tuple[list[LiveEvent], CopyWriter | None]) -> None:
         events, writer = prepared
@@ -131,9 +135,10 @@ class Service:
             NotReady: there is no package.
             times.BadTime: a time of the session cannot be read.
         """
-        wanted = lists.wish(self.model, user_id, self.live.of(user_id), options)
-        if user_id is not None and not isinstance(options, SessionRequest):
-            self.ready.asked(user_id, options)
+        known = self._known(user_id)
+        wanted = lists.wish(self.model, known, self.live.of(known), options)
+        if known is not None and not isinstance(options, SessionRequest):
+            self.ready.asked(known, options)
         if wanted.unchanged:  # ranking it again would give the same: the takeover has seen to it
             return self._made(Made(wanted, lists.fallback(wanted), "published"), user_id)
         slots = await asyncio.shield(self._ranked(wanted))
@@ -167,6 +172,10 @@ class Service:
             if not wanted.unchanged and wanted.list_id not in self.ready:
                 self._ranked(wanted)
 
+    def _known(self, user_id: str | None) -> str | None:
+        """What the package, and the newest events, know a user by."""
+        return None if user_id is None else self.known_as(user_id)
+
     def _made(self, made: Made, user_id: str | None) -> Made:
         """Remember a list that the pipeline does not know, and count it."""
         wanted = made.wanted
@@ -185,8 +194,9 @@ class Service:
         model = self.model
         if asked.item_id not in model.item_codes:
             return None
-        events = (*self.live.of(asked.user_id), *lists.session_events(model, asked))
-        user = model.users.get(asked.user_id) if asked.user_id is not None else None
+        known = self._known(asked.user_id)
+        events = (*self.live.of(known), *lists.session_events(model, asked))
+        user = model.users.get(known) if known is not None else None
         history = model.history(user, events)
         told = (asked.item_id, asked.language, self._writer)
         return await asyncio.to_thread(why, model, history, *told)
@@ -204,7 +214,7 @@ class Service:
         responses = (record for record in records if record.kind == "feedback")
         receipt = await self.journal.keep(records, self.shown.named_by(responses))
         model = self.model  # perhaps another by now: it may hold the segment already
-        events = live_events(receipt.fresh, receipt.names, model)
+        events = live_events(receipt.fresh, receipt.names, model, self.known_as)
         new = [event for event in events if not model.holds(event)]
         self.live.add(new)
         self._foresee(dict.fromkeys(event.user for event in new))

@@ -34,8 +34,13 @@ class Watcher:
         take_over: Callable[[Model, Any], None],
         prepare: Callable[[Model], Any],
         count: Callable[[str], None],
+        pseudonyms: str = "",
     ) -> None:
-        """`prepare` runs beside requests, and what it gives goes to `take_over`, which does not."""
+        """`prepare` runs beside requests, and what it gives goes to `take_over`, which does not.
+
+        `pseudonyms`: check value of the key that users are known by; empty without one.
+        """
+        self.pseudonyms = pseudonyms
         self.layout, self.canary_users, self.count = layout, canary_users, count
         self.engine = engine
         self.take_over, self.prepare = take_over, prepare
@@ -89,9 +94,12 @@ class Watcher:
         """The package, what was prepared for it, and who ranks it.
 
         Raises:
-            Refused: lists that are made by it differ from the published ones.
+            Refused: lists that are made by it differ from the published ones, or it knows users
+                by other pseudonyms.
         """
         folder = self.layout.packages / package
+        if published.read_info(folder).pseudonyms != self.pseudonyms:
+            raise Refused("it was made with another LLMREC_PSEUDONYM_KEY than this service has")
         ranker = await self.engine.start(folder, self.canary_users)
         try:
             whole = await _in_background(lambda: published.load(folder))

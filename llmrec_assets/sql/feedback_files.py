@@ -5,9 +5,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from llmrec_assets.sql.landing_files import stage_file
+from llmrec_assets.sql import landing_names
+from llmrec_assets.sql.landing_files import stage_file, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
+from llmrec_assets.sql.s1_retention import EXPIRIES, NO_AGE, forgets, too_old
 from llmrec_assets.sql.s7_ledger import Ledger
 from llmrec_assets.sql.s7_tables import FEEDBACK, FILES, REJECTED_FEEDBACK
 
@@ -23,7 +25,7 @@ JUDGED = """
 create temp table judged as
 with typed as (
     select typed.*, coalesce(names.behavior, lower(trim(response))) as answer,
-        coalesce(problem, time_problem, {value_problem},
+        coalesce(problem, time_problem, {too_old}, {value_problem},
             case when rank is not null and coalesce({rank}, 0) < 1
                 then 'rank is not a whole number from 1' end) as problem_found
     from ({typed}) as typed left join names on names.said = lower(trim(response))
@@ -46,7 +48,9 @@ from typed left join first using (feedback_id)
 
 ADD = f"""
 insert into {FEEDBACK.full_name} by name
-select (select coalesce(max(seq), 0) from {FEEDBACK.full_name})
+select (select greatest(coalesce(max(seq), 0),  -- rows may have gone since
+            (select coalesce(sum(accepted), 0) from {FILES.full_name}))::bigint
+            from {FEEDBACK.full_name})
         + row_number() over (order by line) as seq,
     feedback_id, list_id, user_id, item_id, {RANK} as rank, time_utc as timestamp,
     time_step as step, answer as response, {number("value")} as value, event_id,
@@ -58,7 +62,7 @@ from judged where reason is null and repeat_number = 1
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the stage's tables where they are missing."""
-    for table in (FILES, FEEDBACK, REJECTED_FEEDBACK):
+    for table in (FILES, FEEDBACK, REJECTED_FEEDBACK, EXPIRIES):
         table.create(connection)
 
 
@@ -81,8 +85,14 @@ def ingest_file(
         staged = stage_file(connection, path, required=REQUIRED, optional=OPTIONAL, ids=IDS)
     except BadFile as error:
         return LEDGER.refuse(connection, path.name, content_hash, str(error))
-    typed = typed_time(staged.view, detect_time(connection, staged.view))
-    found = {"rank": RANK, "value_problem": number_problem("value"), "typed": typed}
+    time = detect_time(connection, staged.view)
+    if time.kind == "relative" and forgets(connection):
+        unstage(connection, staged)
+        return LEDGER.refuse(connection, path.name, content_hash, NO_AGE)
+    typed = typed_time(staged.view, time)
+    found = {"rank": RANK, "value_problem": number_problem("value"), "typed": typed,
+             "too_old": too_old("time_utc")}  # fmt: skip
     connection.execute(JUDGED.format(**found, feedback=FEEDBACK.full_name))
+    landing_names.remember(connection, staged.people, landing_names.GOOD)
     own = {"hash": content_hash}
     return LEDGER.take(connection, path.name, content_hash, staged, FEEDBACK, ADD, own)

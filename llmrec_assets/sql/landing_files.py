@@ -18,9 +18,11 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.core.plain_errors import without_values
 from llmrec_assets.sql.landing_csv import CsvSource
 from llmrec_assets.sql.landing_json import JsonSource
-from llmrec_assets.sql.landing_lines import MAX_ID, BadFile, stripped
+from llmrec_assets.sql.landing_lines import MAX_ID, BadFile, NoRows, stripped
+from llmrec_assets.sql.landing_names import has_pseudonyms, rename
 from llmrec_assets.sql.landing_parquet import ParquetSource
 from llmrec_assets.sql.landing_plan import Plan, match_columns
 
@@ -42,11 +44,17 @@ class StagedFile:
     database: str
     rows: int
     ignored_columns: tuple[str, ...]
+    rows_view: str = "rows_read"
 
     @property
     def view(self) -> str:
         """The rows that could be read."""
-        return f"{self.database}.rows_read"
+        return f"{self.database}.{self.rows_view}"
+
+    @property
+    def people(self) -> str | None:
+        """The table of `user_id` and `pseudonym`; None where ids stay as given."""
+        return f"{self.database}.people" if self.rows_view == "rows_named" else None
 
     @property
     def rejects(self) -> str:
@@ -61,11 +69,13 @@ def stage_file(
     required: tuple[str, ...],
     optional: tuple[str, ...] = (),
     ids: tuple[str, ...] = (),
+    as_given: bool = False,
 ) -> StagedFile:
     """Stage `path` beside the database, so that a bad file does not abort an open transaction.
 
     Columns are found whatever their case and surrounding whitespace. `ids` are stripped, never
-    become floats and may not be longer than 256 characters.
+    become floats and may not be longer than 256 characters. `user_id` is a pseudonym where the
+    connection has those (`landing_names`), unless ids are wanted `as_given`.
 
     Raises:
         BadFile: nothing of the file can be used; the message says why and what to do.
@@ -82,10 +92,14 @@ def stage_file(
         plan = match_columns(source.names, required, optional, ids)
         source.load(plan)
         cursor.execute(_view(database, plan))
-        return StagedFile(database, _rows(cursor, database), plan.unmatched)
+        rows, named = _rows(cursor, database), "rows_read"
+        if "user_id" in required and not as_given and has_pseudonyms(cursor):
+            named = rename(cursor, database)
+        return StagedFile(database, rows, plan.unmatched, named)
     except (duckdb.Error, OSError, EOFError, UnicodeError) as error:
         cursor.execute(f"detach {database}")
-        summary = str(error).splitlines()[0].replace(str(path), path.name)
+        first = str(error).splitlines()[0].replace(str(path), path.name)
+        summary = without_values(first) if isinstance(error, duckdb.Error) else first
         raise BadFile(f"the file cannot be read ({summary}); write it again") from error
     except BadFile:
         cursor.execute(f"detach {database}")
@@ -147,5 +161,5 @@ def _rows(cursor: duckdb.DuckDBPyConnection, database: str) -> int:
         + (select count(*) from {database}.rejects)"""
     rows = cursor.execute(query).fetchall()[0][0]
     if not rows:
-        raise BadFile("the file has no rows, only a header")
+        raise NoRows("the file has no rows, only a header")
     return rows

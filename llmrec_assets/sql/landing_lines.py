@@ -32,6 +32,10 @@ class BadFile(Exception):
     """Nothing of a file can be used; the message is the reason."""
 
 
+class NoRows(BadFile):
+    """A file has a header at most: there is nothing in it."""
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """The bytes of `path`, decompressed where its name ends in .gz."""
     if path.name.lower().endswith(".gz"):
@@ -54,7 +58,7 @@ def first_line(path: Path) -> str:
         raise BadFile("the text looks like UTF-16; re-encode the file as UTF-8")
     line = head.removeprefix(BYTE_ORDER_MARK).lstrip(b"\r\n").split(b"\n", 1)[0].rstrip(b"\r")
     if not line:
-        raise BadFile("the file is empty")
+        raise NoRows("the file is empty")
     if b"\r" in line:
         raise BadFile("lines end in CR only; save the file with LF or CRLF")
     try:

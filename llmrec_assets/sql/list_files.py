@@ -4,9 +4,11 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.sql import landing_names
 from llmrec_assets.sql.landing_files import stage_file
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import detect_time, number, number_problem, typed_time
+from llmrec_assets.sql.s1_retention import EXPIRIES, too_old
 from llmrec_assets.sql.s7_ledger import Ledger
 from llmrec_assets.sql.s7_tables import LIST_FILES, LISTS, REJECTED_LISTS, SERVED_LISTS, SOURCES
 
@@ -27,7 +29,7 @@ def _share(name: str, least: str) -> str:
         then '{name} is no probability' end"""
 
 
-PROBLEMS = f"""coalesce(problem, time_problem,
+PROBLEMS = f"""coalesce(problem, time_problem, {too_old("time_utc")},
         case when time_utc is null then '{TIME} has to be a time, not a step' end,
         {number_problem("score")},
         case when {number("score")} is null then 'score is not a number' end,
@@ -69,7 +71,7 @@ where reason is null and repeat_number = 1
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of served lists where they are missing."""
-    for table in (LIST_FILES, SERVED_LISTS, REJECTED_LISTS):
+    for table in (LIST_FILES, SERVED_LISTS, REJECTED_LISTS, EXPIRIES):
         table.create(connection)
 
 
@@ -86,4 +88,5 @@ def ingest_file(
         return LEDGER.refuse(connection, path.name, content_hash, str(error))
     typed = typed_time(staged.view, detect_time(connection, staged.view, TIME), TIME)
     connection.execute(JUDGED.format(problems=PROBLEMS, typed=typed))
+    landing_names.remember(connection, staged.people, landing_names.GOOD)
     return LEDGER.take(connection, path.name, content_hash, staged, SERVED_LISTS, ADD)

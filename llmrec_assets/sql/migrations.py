@@ -14,6 +14,7 @@ import duckdb
 from llmrec_assets.sql import (
     monitoring,
     persons,
+    s1_retention,
     s1_tables,
     s2_tables,
     s3_embeddings,
@@ -54,7 +55,15 @@ DERIVED = tuple(
     if table not in KEPT_OF_STAGE_3
 )  # fmt: skip
 PRECIOUS = KEPT_OF_STAGE_3 + _all(
-    s1_tables, s5_gate, s5_model, s5_off_policy, s6_recommendations, s7_tables, persons, monitoring
+    s1_tables,
+    s1_retention,
+    s5_gate,
+    s5_model,
+    s5_off_policy,
+    s6_recommendations,
+    s7_tables,
+    persons,
+    monitoring,
 )
 
 

@@ -8,6 +8,7 @@ import re
 import duckdb
 import pandas as pd
 
+from llmrec_assets.sql.s1_deletions import delete_events
 from llmrec_assets.sql.s5_model import TEMPORAL_MODEL
 from llmrec_assets.sql.tables import Column, Table
 
@@ -53,6 +54,12 @@ def tables_of_users(connection: duckdb.DuckDBPyConnection) -> list[str]:
     ]
 
 
+def every_user(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Whoever any table names."""
+    named = " union ".join(f"select user_id from {t}" for t in tables_of_users(connection))
+    return [user for (user,) in connection.execute(named).fetchall() if user is not None]
+
+
 def rows_of_user(connection: duckdb.DuckDBPyConnection, user: str) -> dict[str, pd.DataFrame]:
     """Table → the rows that are the user's; tables without any are left out."""
     found = {
@@ -80,7 +87,7 @@ def versions_that_saw(connection: duckdb.DuckDBPyConnection, user: str) -> list[
 
 def personal_texts(connection: duckdb.DuckDBPyConnection, user: str) -> set[str]:
     """Keys of texts that tell of this user and of nobody else: histories and reviews."""
-    if not _is_there(connection, "s3_embeddings.text_features"):
+    if not has_texts(connection):
         return set()
     rows = connection.execute(
         """with events as (
@@ -106,7 +113,7 @@ def personal_texts(connection: duckdb.DuckDBPyConnection, user: str) -> set[str]
 
 def forget_user(connection: duckdb.DuckDBPyConnection, user: str) -> int:
     """Delete the user's rows of every table, and of rejected rows their text; how many."""
-    rows = 0
+    rows = delete_events(connection, "user_id = ?", [user])
     for table in tables_of_users(connection):
         deleted = connection.execute(f"delete from {table} where user_id = ?", [user])
         rows += deleted.fetchall()[0][0]
@@ -142,11 +149,12 @@ def note_hash(
         new: of the file as it is now.
         names: its name then and now.
     """
+    _merge(connection, kind, old, new)
     for table, column in _HASHES[kind]:
-        if _is_there(connection, table):
+        if is_there(connection, table):
             connection.execute(f"update {table} set {column} = ? where {column} = ?", [new, old])
     files = _HASHES[kind][0][0]
-    if _is_there(connection, files):
+    if is_there(connection, files):
         connection.execute(
             f"update {files} set name = ? where content_hash = ? and name = ?",
             [names[1], new, names[0]],
@@ -157,7 +165,32 @@ def note_hash(
         )
 
 
-def _is_there(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+def _merge(connection: duckdb.DuckDBPyConnection, kind: str, old: str, new: str) -> None:
+    """Two files may be alike once rows are gone: the ledger then keeps one, and what both added."""
+    ledger = _HASHES[kind][0][0]
+    known = f"select 1 from {ledger} where content_hash = ?"
+    if old == new or not is_there(connection, ledger):
+        return
+    if not (connection.execute(known, [old]).fetchall()
+            and connection.execute(known, [new]).fetchall()):  # fmt: skip
+        return
+    connection.execute(
+        f"""update {ledger} as f set rows = f.rows + o.rows, accepted = f.accepted + o.accepted,
+            duplicates = f.duplicates + o.duplicates, rejected = f.rejected + o.rejected
+        from (from {ledger} where content_hash = ?) as o where f.content_hash = ?""",
+        [old, new],
+    )
+    connection.execute(f"delete from {ledger} where content_hash = ?", [old])
+
+
+def has_texts(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether texts of events were ever encoded."""
+    tables = ("s2_sequences.clean_events", "s2_sequences.event_details",
+              "s3_embeddings.text_features")  # fmt: skip
+    return all(is_there(connection, table) for table in tables)
+
+
+def is_there(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether a table, as schema.name, was made: a stage that never ran has none."""
     query = "select 1 from duckdb_tables() where schema_name || '.' || table_name = ?"
     return bool(connection.execute(query, [table]).fetchall())
@@ -199,7 +232,8 @@ def mentions(connection: duckdb.DuckDBPyConnection, user: str, telling: bool) ->
     columns = connection.execute(
         """select database_name, schema_name, table_name, column_name
         from duckdb_columns() where not internal
-            and (column_name = 'user_id' or data_type in ('VARCHAR', 'VARCHAR[]', 'JSON'))
+            and (column_name = 'user_id'
+                or regexp_matches(data_type, 'VARCHAR|JSON|ENUM|BLOB'))  -- also within lists
         order by all"""
     ).fetchall()
     found = {}

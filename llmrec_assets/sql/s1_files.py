@@ -8,9 +8,11 @@ from typing import Literal
 
 import duckdb
 
+from llmrec_assets.sql.free_text import scrubbed
 from llmrec_assets.sql.landing_files import StagedFile, unstage
 from llmrec_assets.sql.landing_lines import BadFile
 from llmrec_assets.sql.landing_values import FileTime
+from llmrec_assets.sql.s1_retention import EXPIRIES, FILE_AGES, kept
 from llmrec_assets.sql.s1_tables import (
     FILES,
     RAW_EVENTS,
@@ -59,7 +61,7 @@ class Taken:
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of the stage where they are missing."""
-    for table in TABLES:
+    for table in (*TABLES, EXPIRIES, FILE_AGES):
         table.create(connection)
     # A store made before files of items could be taken back.
     connection.execute(f"update {RETRACTIONS.full_name} set kind = 'events' where kind is null")
@@ -98,11 +100,13 @@ def ingest(
         _enter(connection, arrival, [0, 0, 0, 0, None, None, []])
         return
     staged = taken.staged
-    _reject(connection, arrival, f"select line, reason, row from {staged.rejects}")
+    unread = scrubbed(connection, "row")
+    _reject(connection, arrival, f"select line, reason, {unread} from {staged.rejects}")
     _reject(
         connection,
         arrival,
-        f"select line, r.reason, v.raw from refused r join {staged.view} v using (line)",
+        f"""select line, r.reason, {kept("r.reason", scrubbed(connection, "v.raw"))}
+        from refused r join {staged.view} v using (line)""",
     )
     rejected = staged.rows - taken.accepted - taken.duplicates
     ledger = [staged.rows, taken.accepted, taken.duplicates, rejected]

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.sql import landing_names
+from llmrec_assets.sql.free_text import scrubbed
 from llmrec_assets.sql.landing_files import StagedFile, stage_file, unstage
-from llmrec_assets.sql.landing_lines import stripped
+from llmrec_assets.sql.landing_lines import BadFile, stripped
 from llmrec_assets.sql.landing_values import (
     detect_time,
     json_problem,
@@ -29,6 +31,7 @@ from llmrec_assets.sql.s1_repairs import (
     refer,
     refuse_references,
 )
+from llmrec_assets.sql.s1_retention import NO_AGE, forgets, too_old
 from llmrec_assets.sql.s1_tables import FILES, RAW_EVENTS, REPAIRS, RETURNED_FILE
 
 REQUIRED = ("user_id", "item_id", "timestamp", "behavior")
@@ -93,6 +96,9 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
     """
     staged = stage_events(connection, arrival.path)
     time = detect_time(connection, staged.view)
+    if time.kind == "relative" and forgets(connection):
+        unstage(connection, staged)
+        raise BadFile(NO_AGE)
     _type(connection, typed_time(staged.view, time))
     refer(connection, staged, arrival)
     refuse_references(connection, arrival)
@@ -108,6 +114,8 @@ def take_events(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> Take
         f"""select (select count(*) from judged where verdict = 'duplicate'),
             (select count(*) from refused) + (select count(*) from {staged.rejects})"""
     ).fetchall()[0]
+    good = "select user_id from typed where problem is null"
+    landing_names.remember(connection, staged.people, good)
     connection.execute("drop table typed; drop table judged")
     accepted = staged.rows - duplicates - refused
     return Taken(staged, time, accepted, duplicates, staged.ignored_columns)
@@ -216,18 +224,24 @@ def _add(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
 
 
 def _type(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
-    """`typed`: every row with typed columns, its problem, and the hash of its content."""
+    """`typed`: every row with typed columns, its problem, and the hash of its content.
+
+    An event without an id is known by the text as given, however it is scrubbed.
+    """
+    given = CONTENT.replace(" text,", " given,")
     connection.execute(
         f"""create or replace temp table typed as
         with cells as (select line,
-            coalesce(problem, time_problem, {number_problem("rating")}, {number_problem("value")},
-                {json_problem("context")}) as problem,
+            coalesce(problem, time_problem, {too_old("time_utc")}, {number_problem("rating")},
+                {number_problem("value")}, {json_problem("context")}) as problem,
             event_id, user_id, item_id, time_utc as timestamp, time_step as step,
             lower({stripped("behavior")}) as behavior, {number("rating")} as rating,
-            {number("value")} as value, session_id, text, caused_by,
+            {number("value")} as value, session_id, text as given,
+            {scrubbed(connection, "text")} as text, caused_by,
             case when json_valid(context) then json(context)::varchar end as context
             from ({rows}))
-        select * replace (coalesce(event_id, content) as event_id),
+        select * exclude (given) replace (coalesce(event_id,
+                case when given is distinct from text then {given} else content end) as event_id),
             event_id is not null as own_event_id
         from (select *, {CONTENT} as content from cells)"""
     )

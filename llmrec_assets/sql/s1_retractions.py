@@ -9,6 +9,7 @@ import duckdb
 
 from llmrec_assets.sql import s1_claims
 from llmrec_assets.sql.s1_batches import STANDING, begin_retraction, end_retraction
+from llmrec_assets.sql.s1_deletions import delete_events
 from llmrec_assets.sql.s1_files import Arrival, reject_rows
 from llmrec_assets.sql.s1_raw_events import add_event_ids, retake_events
 from llmrec_assets.sql.s1_tables import (
@@ -53,9 +54,7 @@ def retract(
         from {RAW_EVENTS.full_name} where event_id in (select event_id from {_LOST})"""
     )
     s1_claims.disown_mended_rows(connection, "events", content_hash, RAW_EVENTS.full_name)
-    (rows,), *_ = connection.execute(
-        f"delete from {RAW_EVENTS.full_name} where event_id in (select event_id from {_LOST})"
-    ).fetchall()
+    rows = delete_events(connection, f"event_id in (select event_id from {_LOST})")
     connection.execute(
         f"delete from {REJECTED_EVENTS.full_name} where kind = 'events' and file_hash = ?",
         [content_hash],

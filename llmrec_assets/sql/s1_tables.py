@@ -59,7 +59,8 @@ RAW_EVENTS = Table(
         _event("rating", "double", "As given."),
         _event("value", "double", "As given, such as dwell seconds."),
         _event("session_id", "varchar", "As given.", private=True),
-        _event("text", "varchar", "As given, such as a review or a query.", private=True),
+        _event("text", "varchar", "Such as a review or a query; as given, but without"
+               " e-mail addresses, phone and card numbers (LLMREC_SCRUB_TEXT).", private=True),
         _event("context", "varchar", "JSON, as given without whitespace.", private=True),
         _event("caused_by", "varchar", "The list (list_id) that led to it, by its own row, else by"
                " feedback; null where none is known. It is no part of the event's content."),

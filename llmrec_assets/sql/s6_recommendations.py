@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from llmrec_assets.sql import landing_names
 from llmrec_assets.sql.s1_tables import SERVED_PREFIX
 from llmrec_assets.sql.tables import Column, Table
 
@@ -50,11 +51,11 @@ order by user_id
 
 LIST_FAULTS = f"""
 with lists as (
-    select user_id, count(*) = max(rank) and min(rank) = 1
+    select {{user}} as user_id, count(*) = max(rank) and min(rank) = 1
         and count(distinct item_id) = count(*)
         and bool_and(isfinite(score) and probability between 0 and 1
             and propensity > 0 and propensity <= 1) as sound
-    from read_parquet(?) group by user_id
+    from read_parquet(?) group by 1
 ) select
     (select count(*) from ({EVERY_USER})
         where user_id not in (select user_id from lists)) as missing,
@@ -81,7 +82,8 @@ def hidden_items(connection: duckdb.DuckDBPyConnection, hiding: list[str]) -> pd
 
 def list_faults(connection: duckdb.DuckDBPyConnection, lists: Path) -> tuple[int, int]:
     """(users without a list, lists with gaps, doubles or numbers that are none) of a file."""
-    missing, broken = connection.execute(LIST_FAULTS, [str(lists)]).fetchall()[0]
+    query = LIST_FAULTS.format(user=landing_names.pseudonym(connection, "user_id"))
+    missing, broken = connection.execute(query, [str(lists)]).fetchall()[0]
     return missing, broken
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import duckdb
 
 from llmrec_assets.sql.landing_files import StagedFile, unstage
+from llmrec_assets.sql.s1_retention import kept
 from llmrec_assets.sql.tables import Table
 
 # Rows of a staged file that cannot be used: unreadable ones, and those that `judged` has reasons
 # against.
 BAD = """select line, reason, "row" from {rejects}
-    union all select line, reason, left(raw, 500) from judged where reason is not null"""
+    union all select line, reason, {row} from judged where reason is not null"""
+_ROW = kept("reason", "left(raw, 500)")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Ledger:
         """
         before = into.count(connection)
         connection.execute(add, parameters)
-        rejected = self.reject(connection, name, BAD.format(rejects=staged.rejects))
+        rejected = self.reject(connection, name, BAD.format(rejects=staged.rejects, row=_ROW))
         accepted = into.count(connection) - before
         connection.execute("drop table judged")
         unstage(connection, staged)

@@ -314,5 +314,19 @@ def test_items_are_a_reason_for_the_night_until_a_model_and_lists_know_them(nigh
     assert isinstance(asked(), dg.SkipReason)
 
 
+def test_the_night_forgets_only_where_a_limit_is_set(night, monkeypatch):
+    instance, _ = night
+    at = datetime(2026, 1, 2, 2, tzinfo=UTC)
+
+    def asked():
+        with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
+            return schedules.daily_expiry(context)
+
+    materialised(instance, "recommendations", **{"dagster/row_count": 9})
+    assert "LLMREC_RETENTION_DAYS is 0" in asked().skip_message
+    monkeypatch.setattr(schedules, "RETENTION_DAYS", 30)
+    assert asked().run_key == "2026-01-02"
+
+
 def test_every_job_has_a_time_limit():
     assert all(dg.MAX_RUNTIME_SECONDS_TAG in job.tags for job in jobs.ALL)

@@ -29,6 +29,7 @@ OF_ERRORS = {
     "ForeignFiles": "give the demo a root of its own (LLMREC_DATA_DIR)",
     "ImportProblem": "name the columns by --map, or the folder that holds the data set",
     "NewerStore": "install the newer llmrec-assets that wrote the store, or restore a backup",
+    "NoRows": "see that the query, or the source, has rows",
     "NonFiniteLoss": "lower learning_rate, or look for values without bound in the events",
     "NotExportable": "set LLMREC_ENCODER to the float32 model",
     "NotMendable": "export the rejected rows anew (llmrec rejected export) and mend that file",

@@ -72,8 +72,7 @@ def _fail(layout: Layout, result: Any) -> None:  # noqa: ANN401 - Dagster's resu
 
 def _said(layout: Layout, error: Any) -> str:  # noqa: ANN401 - Dagster's SerializableErrorInfo
     """An error's own words, where it is one of the product, else its innermost cause's."""
-    from llmrec_assets.core.remedies import OF_ERRORS
-    from llmrec_assets.operations.trouble import explain
+    from llmrec_assets.operations.trouble import explain, own_words
 
     errors = []
     while error:
@@ -81,9 +80,9 @@ def _said(layout: Layout, error: Any) -> str:  # noqa: ANN401 - Dagster's Serial
         error = error.cause
     if not errors:
         return "unknown error"
-    own = next((one for one in errors if one.cls_name in OF_ERRORS), errors[-1])
     kinds, texts = [one.cls_name or "" for one in errors], [one.message for one in errors]
-    said = own.message.strip().partition("\n\nThe above exception")[0]  # MLflow quotes its trace
+    said = own_words(kinds, texts).strip()
+    said = said.partition("\n\nThe above exception")[0]  # MLflow quotes its trace
     return f"{said}{explain(layout, kinds, texts)}"
 
 

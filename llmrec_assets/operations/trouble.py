@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from llmrec_assets.core.remedies import remedy_of
+from llmrec_assets.core.remedies import OF_ERRORS, remedy_of
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.sqlite_files import broken
 
@@ -20,6 +20,12 @@ def chain(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or error.__context__
     return found
+
+
+def own_words(kinds: list[str], texts: list[str]) -> str:
+    """The message of the product's own error among an error and its causes, else the innermost."""
+    own = (text for kind, text in zip(kinds, texts, strict=True) if kind in OF_ERRORS)
+    return next(own, texts[-1])
 
 
 def explain(layout: Layout, kinds: list[str], texts: Iterable[str]) -> str:

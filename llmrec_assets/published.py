@@ -12,6 +12,7 @@ serving/packages/<id>/           never changes; the newest two are kept
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ INFO, SCORER, ARRAYS, SNAPSHOT = (
     "package.json", "scorer.json", "scorer.safetensors", "snapshot.safetensors",
 )  # fmt: skip
 ITEMS, USERS, LISTS = "items.parquet", "users.parquet", "lists.parquet"
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # never a path
 VECTORS = "item_vectors"
 KEPT = 2  # packages: the current one, and the one before for those who still read it
 _SEQUENCES = (
@@ -163,11 +165,20 @@ def _make_current(layout: Layout, package: str) -> None:
 
 
 def read_current(layout: Layout) -> str | None:
-    """The id of the current package; None before the first."""
+    """The id of the current package; None before the first.
+
+    Raises:
+        ValueError: the file is not of this form, or names no folder of packages.
+    """
     try:
-        return str(json.loads(layout.current_package.read_text(encoding="utf-8"))["package"])
+        name = str(json.loads(layout.current_package.read_text(encoding="utf-8"))["package"])
     except FileNotFoundError:
         return None
+    if not _NAME.fullmatch(name):
+        raise BrokenPackage(
+            f"{layout.current_package} names no package: materialise recommendations"
+        )
+    return name
 
 
 def load(folder: Path) -> Published:

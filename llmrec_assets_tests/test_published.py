@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from llmrec_assets import published
 from llmrec_assets.core.new_events import NUMERIC, NewEvent
@@ -145,6 +146,26 @@ def test_a_damaged_package_is_not_read(root, publish):
     (folder / published.SCORER).write_text(text.replace("popularity", "Popularity", 1) + " ")
     with pytest.raises(BrokenPackage, match="has changed since it was published"):
         published.load(folder)
+
+
+def test_a_byte_that_changed_in_any_file_of_a_package_is_found(root, publish):
+    folder = root.packages / publish("popularity").info.package_id
+    for path in sorted(folder.iterdir()):
+        raw = path.read_bytes()
+        for place in (len(raw) // 3, len(raw) // 2, len(raw) - 2):
+            path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+            # Of package.json it may be no JSON any more.
+            with pytest.raises((BrokenPackage, ValidationError), match=r"changed|validation|JSON"):
+                published.load(folder)
+        path.write_bytes(raw)
+    published.load(folder)
+
+
+def test_the_current_package_is_no_path(root, publish):
+    publish("popularity")
+    root.current_package.write_text(json.dumps({"package": "../../elsewhere"}))
+    with pytest.raises(BrokenPackage, match="names no package"):
+        published.read_current(root)
 
 
 def test_two_packages_are_kept_and_the_newest_is_current(root, run_job, publish):

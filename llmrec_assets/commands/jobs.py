@@ -57,19 +57,10 @@ def _alert(name: str, result: Any) -> None:  # noqa: ANN401 - Dagster's result t
 
 def _fail(layout: Layout, result: Any) -> None:  # noqa: ANN401 - Dagster's result type is internal
     """Say which step or check failed, why and what to do, and exit 1."""
-    from llmrec_assets.operations.trouble import explain
-
     lines = []
     for event in result.all_events:
         if event.is_step_failure:
-            errors = [event.step_failure_data.error]
-            while errors[-1] and errors[-1].cause:
-                errors.append(errors[-1].cause)
-            message = errors[-1].message.strip() if errors[-1] else "unknown error"
-            known = [error for error in errors if error]
-            kinds = [error.cls_name or "" for error in known]
-            told = explain(layout, kinds, [error.message for error in known])
-            lines.append(f"{event.step_key} failed: {message}{told}")
+            lines.append(f"{event.step_key} failed: {_said(layout, event.step_failure_data.error)}")
     for check in result.get_asset_check_evaluations():
         if check.blocking and not check.passed:
             reason = check.description or ", ".join(
@@ -77,6 +68,22 @@ def _fail(layout: Layout, result: Any) -> None:  # noqa: ANN401 - Dagster's resu
             )
             lines.append(f"check {check.check_name} of {check.asset_key.path[-1]}: {reason}")
     raise click.ClickException("\n".join(lines) or "the run failed; see llmrec ui")
+
+
+def _said(layout: Layout, error: Any) -> str:  # noqa: ANN401 - Dagster's SerializableErrorInfo
+    """An error's own words, where it is one of the product, else its innermost cause's."""
+    from llmrec_assets.operations.trouble import explain, own_words
+
+    errors = []
+    while error:
+        errors.append(error)
+        error = error.cause
+    if not errors:
+        return "unknown error"
+    kinds, texts = [one.cls_name or "" for one in errors], [one.message for one in errors]
+    said = own_words(kinds, texts).strip()
+    said = said.partition("\n\nThe above exception")[0]  # MLflow quotes its trace
+    return f"{said}{explain(layout, kinds, texts)}"
 
 
 def require_store(layout: Layout) -> None:

@@ -29,12 +29,15 @@ OF_ERRORS = {
     "ForeignFiles": "give the demo a root of its own (LLMREC_DATA_DIR)",
     "ImportProblem": "name the columns by --map, or the folder that holds the data set",
     "NewerStore": "install the newer llmrec-assets that wrote the store, or restore a backup",
+    "NoRows": "see that the query, or the source, has rows",
     "NonFiniteLoss": "lower learning_rate, or look for values without bound in the events",
     "NotExportable": "set LLMREC_ENCODER to the float32 model",
+    "NotMendable": "export the rejected rows anew (llmrec rejected export) and mend that file",
     "NotReady": "llmrec run publishes what the service needs",
     "NothingToLearn": "land more events: users with three events are needed",
     "Refusal": "the answer says which limit or key",
     "Refused": "launch the job refresh_lists, which publishes anew",
+    "RelativeTimes": "age needs absolute times: deliver events with epoch seconds or ISO-8601",
     "RootIsBusy": "wait for the command or run that works on the root",
     "ServiceRuns": "stop llmrec serve, do it, and start it again",
     "SettingError": "set the variable that the message names to a value that it takes",
@@ -46,6 +49,7 @@ OF_ERRORS = {
     "UnknownFile": "s1_raw_events.files lists the names and hashes of what came in",
     "WarehouseBusy": "close the program that holds the DuckDB file: llmrec doctor says which",
     "WarehouseDamaged": f"{_BACKUP}, or move the file away as the message says",
+    "WorkersLost": "look at the cluster's own log for workers that died, then run again",
     "WrongSchema": "restore a backup, or move the DuckDB file away: landing/ has all events",
 }
 
@@ -70,7 +74,9 @@ OF_WORDS = (
         r"permission denied|readonly database|read-only|unable to open database|errno 13",
         f"give the user that runs llmrec access (chown, chmod: llmrec doctor says where); {_AGAIN}",
     ),
-    _rule(r"disk image is malformed|file is not a database|disk i/o error", _BACKUP),
+    _rule(r"disk image is malformed|file is not a database", _BACKUP),
+    # SQLite says this of a full disk too.
+    _rule(r"disk i/o error", f"see that the disk works and has room (llmrec doctor); {_AGAIN}"),
     _rule(r"out of memory|cannot allocate|memoryerror", "run on a machine with more memory"),
     _rule(
         r"blocking asset check", "the check says what of the data is broken: mend it in landing/"

@@ -2,44 +2,15 @@
 
 import codecs
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from llmrec_assets.datasets.columns import COLUMNS, REQUIRED
 from llmrec_assets.datasets.public_formats import FORMATS
 from llmrec_assets.layout import Layout
-
-COLUMNS = {
-    "events": ("user_id", "item_id", "timestamp", "behavior", "event_id", "rating", "value",
-               "session_id", "text", "context"),
-    "items": ("item_id", "title", "category", "brand", "description", "price", "image_path",
-              "audio_path"),
-}  # fmt: skip
-REQUIRED = {"events": ("user_id", "item_id", "timestamp"), "items": ("item_id",)}
-# Names under which columns are often found, in lower case without separators.
-SYNONYMS = {
-    "user_id": ("user", "userid", "uid", "visitorid", "customerid", "customer", "用户", "用户id"),
-    "item_id": ("item", "itemid", "iid", "productid", "product", "movieid", "asin", "parentasin",
-                "sku", "newsid", "articleid", "videoid", "商品", "商品id", "物品", "物品id"),
-    "timestamp": ("time", "ts", "date", "datetime", "unixreviewtime", "eventtime", "createdat",
-                  "时间", "日期"),
-    "behavior": ("event", "eventtype", "action", "type", "behaviour", "behaviortype", "行为"),
-    "rating": ("score", "stars", "overall", "评分"),
-    "session_id": ("session", "sessionid", "visit"),
-    "text": ("review", "reviewtext", "comment", "评论"),
-    "title": ("name", "itemname", "productname", "movietitle", "标题", "名称"),
-    "category": ("categories", "genres", "genre", "class", "maincategory", "分类", "类别"),
-    "brand": ("store", "maker", "品牌"),
-    "description": ("abstract", "summary", "描述"),
-    "price": ("cost", "价格"),
-}  # fmt: skip
-
-
-# RecBole's atomic files say the type behind the name: user_id:token.
-_TYPE = re.compile(r":(token|float)(_seq)?$")
 
 
 class ImportProblem(ValueError):
@@ -113,20 +84,13 @@ def columns_of(path: Path) -> list[str]:
     return [row[0] for row in found]
 
 
-def guess(columns: Sequence[str], kind: str) -> dict[str, str]:
-    """Our name → the file's, for all columns whose meaning their names tell."""
-    found: dict[str, str] = {}
-    bare = {_bare(_TYPE.sub("", column)): column for column in reversed(columns)}
-    for name in COLUMNS[kind]:
-        for known in (_bare(name), *SYNONYMS.get(name, ())):
-            if known in bare and bare[known] not in found.values():
-                found[name] = bare[known]
-                break
-    return found
-
-
 def import_table(
-    layout: Layout, path: Path, kind: str, mapping: Mapping[str, str], behavior: str = ""
+    layout: Layout,
+    path: Path,
+    kind: str,
+    mapping: Mapping[str, str],
+    behavior: str = "",
+    known_as: str = "",
 ) -> Imported:
     """Write one file with its columns renamed; the others stay as they are.
 
@@ -136,6 +100,7 @@ def import_table(
         kind: events or items.
         mapping: our name → the file's.
         behavior: of all events, where no column tells it.
+        known_as: what the rows are of, where that is not the path.
 
     Raises:
         ImportProblem: a column is not there, or one that is needed is not mapped.
@@ -162,7 +127,7 @@ def import_table(
         selected.append("$behavior as behavior")
         parameters["behavior"] = behavior
     query = f"select {', '.join(selected)} from {_reader(path)}"
-    return _write(layout, kind, path, query, "table", parameters)
+    return _write(layout, kind, path, query, "table", parameters, known_as)
 
 
 def _write(
@@ -172,11 +137,12 @@ def _write(
     query: str,
     name: str,
     parameters: Mapping[str, str] | None = None,
+    known_as: str = "",
 ) -> Imported:
     """The rows of `query` as one Parquet file; the same source gives the same name."""
     folder = layout.landing_events if kind == "events" else layout.landing_items
     folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    digest = hashlib.sha256((known_as or str(path.resolve())).encode()).hexdigest()[:8]
     target = folder / f"{name}-{digest}.parquet"
     partial = target.with_name(f".{target.name}")
     values = {"path": str(path), **(parameters or {})}
@@ -200,10 +166,6 @@ def _reader(path: Path) -> str:
     if name.endswith((".jsonl", ".ndjson", ".json")):
         return "read_json($path)"
     return "read_csv($path, all_varchar = true)"
-
-
-def _bare(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _quoted(name: str) -> str:

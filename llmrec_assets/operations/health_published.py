@@ -49,8 +49,9 @@ def _lists(layout: Layout, current: str) -> Finding:
         return Finding("published lists", True, "the package has none of its own")
     try:
         same = pq.read_table(lists).equals(pq.read_table(own))
+        pq.read_table(layout.published_items)
     except (OSError, pa.ArrowException) as error:
-        says = f"{lists.name} cannot be read ({str(error).splitlines()[0]})"
+        says = f"{lists.name} or items.parquet cannot be read ({str(error).splitlines()[0]})"
         return Finding("published lists", False, says, _REMEDY)
     says = f"{lists.name} {'is that' if same else 'is not that'} of the package"
     return Finding("published lists", same, says, _REMEDY)

@@ -29,7 +29,8 @@ def warehouse(layout: Layout) -> Iterator[Finding]:
                 "select schema_name, table_name from duckdb_tables() where not internal"
             ).fetchall()
             for schema, table in tables:
-                connection.execute(f'select count(columns(*)) from "{schema}"."{table}"')
+                # Every value: a count would be answered from statistics.
+                connection.execute(f'select bit_xor(hash(columns(*))) from "{schema}"."{table}"')
     except duckdb.Error as error:
         yield _trouble(layout, str(error))
         return

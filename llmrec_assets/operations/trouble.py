@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from llmrec_assets.core.remedies import remedy_of
+from llmrec_assets.core.remedies import OF_ERRORS, remedy_of
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.sqlite_files import broken
 
@@ -22,6 +22,12 @@ def chain(error: BaseException | None) -> list[BaseException]:
     return found
 
 
+def own_words(kinds: list[str], texts: list[str]) -> str:
+    """The message of the product's own error among an error and its causes, else the innermost."""
+    own = (text for kind, text in zip(kinds, texts, strict=True) if kind in OF_ERRORS)
+    return next(own, texts[-1])
+
+
 def explain(layout: Layout, kinds: list[str], texts: Iterable[str]) -> str:
     """The files that an error is about, as far as its words do not name them, and the remedy.
 
@@ -33,7 +39,7 @@ def explain(layout: Layout, kinds: list[str], texts: Iterable[str]) -> str:
     if remedy is None or any("→" in text for text in texts):
         return ""
     about = [about for about in (_databases(layout, kinds), _closed(layout, texts)) if about]
-    if "room" in remedy:
+    if "has room" in remedy or "make room" in remedy:
         about.append(f"{shutil.disk_usage(layout.root).free >> 10} KB are free in {layout.root}")
     return "".join(f"\n  {line}" for line in about) + f"\n  → {remedy}"
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from functools import lru_cache
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO
 
 HASHES = "sha256.json"  # file → sha256, in a sealed folder
 _SEAL = b"sha256:"  # before the digest at the end of a sealed file
@@ -64,7 +64,7 @@ def verify_folder(folder: Path, seal: str, remedy: str) -> None:
             raise DamagedFile(folder / name, "has changed since it was written", remedy)
 
 
-def seal_file(file: BinaryIO) -> None:
+def seal_file(file: BufferedRandom) -> None:
     """Append the digest of all that a file, open for reading and writing, holds."""
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").digest()

@@ -27,6 +27,10 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 VERSION_TAG = "llmrec_version"
 SEAL_TAG = "llmrec_sha256"  # of the list of hashes of a version's files
 PACKAGE_FOLDER = "package"
+_LOST = (
+    "put it back from a backup (llmrec restore into a new root); or move mlflow.db and mlartifacts"
+    " away and launch the job retrain: the registry begins anew"
+)
 
 
 class Registry(dg.ConfigurableResource):
@@ -254,8 +258,16 @@ class Registry(dg.ConfigurableResource):
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces every migration
         database = Path(self.database).resolve()
+        self._require_database(database)
         make_once(database, _new_database)
         return MlflowClient(tracking_uri=f"sqlite:///{database}")
+
+    def _require_database(self, path: Path) -> None:
+        """MLflow would begin anew, and who serves would be forgotten without a word."""
+        if path.exists() and not path.stat().st_size:
+            raise DamagedFile(path, "is empty", _LOST)
+        if not path.exists() and any(Path(self.artifacts).glob(f"*/artifacts/{PACKAGE_FOLDER}")):
+            raise DamagedFile(path, "is gone, but versions that it knew are there", _LOST)
 
 
 def _new_database(path: Path) -> None:

@@ -22,8 +22,19 @@ def _trouble(path: Path) -> str:
             return "is empty"
         if head != _HEAD:
             return "is no SQLite database"
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            said = connection.execute("pragma quick_check(1)").fetchall()[0][0]
+        said = _checked(path)
     except (OSError, sqlite3.Error) as error:
         return f"cannot be read ({error})"
     return "" if said == "ok" else f"is damaged ({said.splitlines()[-1]})"
+
+
+def _checked(path: Path) -> str:
+    """What SQLite says; where it has no room for its own files, of the file without its log."""
+    for how in ("mode=ro", "immutable=1"):
+        try:
+            with closing(sqlite3.connect(f"file:{path}?{how}", uri=True)) as connection:
+                return connection.execute("pragma quick_check(1)").fetchall()[0][0]
+        except sqlite3.OperationalError:
+            if how == "immutable=1":
+                raise
+    raise AssertionError("one of the two ways returns or raises")

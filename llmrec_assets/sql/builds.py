@@ -86,8 +86,9 @@ def last_build(connection: duckdb.DuckDBPyConnection, table: Table) -> Build | N
     ).fetchall()
     if not found:
         return None
-    *values, state = found[0]
-    return Build(*values, json.loads(state))
+    number, since, settings, rows, reason, recomputed, users, state = found[0]
+    told = json.loads(state)
+    return Build(number, since, settings, rows, reason, recomputed, users, told)
 
 
 def why_whole(

@@ -239,10 +239,8 @@ def forget_touched(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 def take_out_touched(connection: duckdb.DuckDBPyConnection) -> None:
     """Delete the clean events of `touched_users`; `rows_before` holds what they were."""
-    deleted = connection.sql(
-        f"""delete from {CLEAN} where {IS_TOUCHED}
-        returning seq, user_id, item_id, behavior, time"""
-    ).to_arrow_table()
-    connection.register("deleted", deleted)
-    connection.execute("create or replace temp table rows_before as from deleted")
-    connection.unregister("deleted")
+    connection.execute(
+        f"""create or replace temp table rows_before as
+        select seq, user_id, item_id, behavior, time from {CLEAN} where {IS_TOUCHED}"""
+    )
+    connection.execute(f"delete from {CLEAN} where seq in (select seq from rows_before)")

@@ -25,6 +25,7 @@ from llmrec_assets.sql import (
     s6_recommendations,
     s7_tables,
 )
+from llmrec_assets.sql.builds import builds_of
 from llmrec_assets.sql.tables import Column, Table
 
 SCHEMA_VERSION = Table(
@@ -141,10 +142,14 @@ def migrate(
 
 
 def _drop_outdated(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Drop derived tables of another form; their names."""
+    """Drop derived tables of another form; their names.
+
+    What is known of their builds goes with them, so that nothing is taken for up to date.
+    """
     dropped = [t.full_name for t in DERIVED if _form(connection, t) not in (None, _wanted(t))]
-    for name in dropped:
-        connection.execute(f"drop table {name}")
+    builds = [builds_of(schema).full_name for schema in sorted({t.schema for t in DERIVED})]
+    for name in dropped + (builds if dropped else []):
+        connection.execute(f"drop table if exists {name}")
     return dropped
 
 

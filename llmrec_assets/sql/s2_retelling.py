@@ -7,7 +7,7 @@ title did.
 
 import duckdb
 
-from llmrec_assets.sql.s2_tables import CLEAN, HISTORY_TEXTS, ITEM_TEXTS, ITEMS, STEP_TEXTS
+from llmrec_assets.sql.s2_tables import CLEAN, ITEM_TEXTS, ITEMS, STEP_TEXTS
 
 TOLD = f"""
 select item_id from {ITEMS} as given full join {ITEM_TEXTS.full_name} as known using (item_id)
@@ -49,8 +49,8 @@ where time between least($old, $new) and greatest($old, $new) and $old <> $new
 """
 
 
-def find_items(connection: duckdb.DuckDBPyConnection) -> int:
-    """Take the items to be told anew out of item_texts, into `told_items`; how many.
+def find_items(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take the items to be told anew out of item_texts, into `told_items`.
 
     Needs `moved`. What was known of them is in `items_before`.
     """
@@ -61,21 +61,19 @@ def find_items(connection: duckdb.DuckDBPyConnection) -> int:
         select * from {ITEM_TEXTS.full_name} where {told}"""
     )
     connection.execute(f"delete from {ITEM_TEXTS.full_name} where {told}")
-    return connection.execute("select count(*) from told_items").fetchall()[0][0]
 
 
-def find_steps(connection: duckdb.DuckDBPyConnection) -> int:
-    """Take the steps to be told anew out of step_texts, into `told_steps`; how many.
+def find_steps(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take the steps to be told anew out of step_texts, into `told_steps`.
 
     Needs `moved`, and item_texts as it is to be. `retold` has the items whose words changed.
     """
     connection.execute(f"create or replace temp table retold as {RETOLD}")
     connection.execute(f"create or replace temp table told_steps as {STEPS}")
-    deleted = connection.execute(
+    connection.execute(
         f"""delete from {STEP_TEXTS.full_name}
         where (behavior, item_id) in (select (behavior, item_id) from told_steps)"""
     )
-    return deleted.fetchall()[0][0]
 
 
 def touch_readers(connection: duckdb.DuckDBPyConnection) -> None:
@@ -87,25 +85,14 @@ def touch_readers(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def touch_tellers(
-    connection: duckdb.DuckDBPyConnection, old_cut: int | None, new_cut: int | None
-) -> None:
-    """Add whose history texts change beside: by an item that gets or loses its text, or the cut."""
+def touch_tellers(connection: duckdb.DuckDBPyConnection, old_cut: object, new_cut: object) -> None:
+    """Add whose history texts change beside: by the text of an item, or by the cut in time."""
     _touch(
         connection,
         f"""select distinct user_id from {CLEAN}
         where item_id in (select item_id from retold where other_text)""",
     )
     _touch(connection, MOVED_BY_CUT, {"old": old_cut, "new": new_cut})
-
-
-def forget_gone_histories(connection: duckdb.DuckDBPyConnection) -> int:
-    """Delete the history texts of `touched_users`; how many."""
-    deleted = connection.execute(
-        f"""delete from {HISTORY_TEXTS.full_name}
-        where user_id in (select user_id from touched_users)"""
-    )
-    return deleted.fetchall()[0][0]
 
 
 def _touch(connection: duckdb.DuckDBPyConnection, query: str, parameters: object = None) -> None:

@@ -142,6 +142,7 @@ select user_id, n_events, first_time, last_time,
 from lists
 """
 
+TOLD = (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS)  # built together with user_sequences
 READING = (HISTORIES, histories_sql.HISTORIES, USER_SEQUENCES.ddl)
 
 TITLES_ARE_CHINESE = f"""
@@ -289,9 +290,16 @@ def judge_events(
 ) -> None:
     """Add the shard's raw events, each with the rule that removes it, to the table `judged`.
 
-    `touched`: only those of users in the table `touched_users`.
+    `touched`: only those of users in the table `touched_users`, which are read once for all uses.
     """
-    query = increments.of_touched(JUDGED_EVENTS) if touched else JUDGED_EVENTS
+    query = JUDGED_EVENTS
+    if touched:
+        connection.execute(
+            f"""create or replace temp table touched_raw as
+            select * exclude (text, context, file_hash, line) from {RAW}
+            where {increments.IS_TOUCHED}"""
+        )
+        query = query.replace(f"from {RAW}", "from touched_raw")
     connection.execute(f"insert into judged by name ({query})", {**rules, **shard.parameters})
 
 
@@ -347,42 +355,72 @@ def build_sequences(
         texts_sql.code(),
     )  # fmt: skip
     due = increments.due(connection, USER_SEQUENCES, settings, rebuild)
-    due = increments.unless_changed(connection, due, (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS))
-    again = not due.reason
-    texts = retelling.find_items(connection) if again else 0
+    due = increments.unless_changed(connection, due, TOLD)
+    again, details_again = not due.reason, not due.reason and not step_details
+    if again:
+        retelling.find_items(connection)
     texts_sql.build_item_texts(connection, language, text_template, description_characters, again)
-    texts += retelling.find_steps(connection) if again else 0
-    if not again or step_details:
+    if again:
+        retelling.find_steps(connection)
+        retelling.touch_readers(connection)
+    if not details_again:
         EVENT_DETAILS.clear(connection)
     if step_details:
         texts_sql.build_event_details(connection, language, review_characters)
-    texts_sql.build_step_texts(connection, joiner, again and not step_details)
-    cut = histories_sql.global_cut(connection) if history_texts else None
+    texts_sql.build_step_texts(connection, joiner, details_again)
+    telling = None
+    if history_texts:
+        cut = histories_sql.global_cut(connection)
+        telling = reading | {"cut": cut, "history_characters": history_characters}
+    _tell_users(connection, telling, due, details_again, shard_count)
+    recomputed = _read_users(connection, reading, again, shard_count)
+    users = increments.count_of(connection, "touched_users" if again else USER_SEQUENCES.full_name)
+    state = increments.rows_of(connection, TOLD) | {"cut": telling and telling["cut"]}
+    rows = USER_SEQUENCES.count(connection)
+    builds.record(connection, USER_SEQUENCES, due.done(rows, recomputed, users, state))
+    return texts_sql.fallen_back(connection)
+
+
+def _tell_users(
+    connection: duckdb.DuckDBPyConnection,
+    telling: dict[str, object] | None,
+    due: increments.Due,
+    again: bool,
+    shard_count: int,
+) -> None:
+    """Bring history_texts up to date: those of `touched_users`, and of whom a new cut moves.
+
+    All of them where `again` is false, or where the cut comes or goes; none without `telling`.
+    """
+    if telling is None:
+        HISTORY_TEXTS.clear(connection)
+        return
+    cut, before = telling["cut"], due.state.get("cut")
+    again = again and (cut is None) == (before is None)
     if again:
-        retelling.touch_readers(connection)
-        if history_texts:
-            retelling.touch_tellers(connection, due.state.get("cut"), cut)
+        retelling.touch_tellers(connection, before, cut)
+        increments.forget_touched(connection, HISTORY_TEXTS)
+    else:
+        HISTORY_TEXTS.clear(connection)
+    for shard in shards(shard_count):
+        histories_sql.tell_histories(connection, shard, telling, again)
+
+
+def _read_users(
+    connection: duckdb.DuckDBPyConnection,
+    reading: dict[str, object],
+    again: bool,
+    shard_count: int,
+) -> int:
+    """Bring user_sequences up to date, only by `touched_users` if `again`; rows that are new."""
+    if again:
         increments.forget_touched(connection, USER_SEQUENCES)
     else:
         USER_SEQUENCES.clear(connection)
     before = USER_SEQUENCES.count(connection)
     for shard in shards(shard_count):
         read_histories(connection, shard, reading, again)
-    told_again = again and not step_details and (cut is None) == (due.state.get("cut") is None)
-    if told_again:
-        increments.forget_touched(connection, HISTORY_TEXTS)
-    else:
-        HISTORY_TEXTS.clear(connection)
-    telling = reading | {"cut": cut, "history_characters": history_characters}
-    for shard in shards(shard_count) if history_texts else ():
-        histories_sql.tell_histories(connection, shard, telling, told_again)
-    rows = USER_SEQUENCES.count(connection)
-    users = increments.count_of(connection, "touched_users") if again else rows
-    state = increments.rows_of(connection, (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS))
-    builds.record(
-        connection, USER_SEQUENCES, due.done(rows, rows - before, users, state | {"cut": cut})
-    )
-    return texts_sql.fallen_back(connection)
+    return USER_SEQUENCES.count(connection) - before
 
 
 def read_histories(

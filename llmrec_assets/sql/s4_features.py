@@ -67,28 +67,42 @@ from sessions
 # An item that an event came to or went from, and since when it matters.
 CHANGED_ITEMS = "select item_id, min(time) as since from moved group by item_id"
 
-# Of every event of such items since then: what is known of the item. What was before is counted.
+# Every event of such items since then: its item has another age or popularity.
+LATER = f"""
+select seq, time, timestamp, item_id from {CLEAN} join changed_items using (item_id)
+where time >= since and time >= $earliest
+"""
+
+# Of these, what is known of the item now. What was before is counted.
 REVISED = f"""
 with before as (
     select item_id, since, min(time) as item_since, count(*) filter (time < since) as earlier
     from {CLEAN} join changed_items using (item_id) group by all
-), later as (
-    select seq, user_id, item_id, time, timestamp, item_since, earlier + count(*) over (
+), known as (
+    select *, earlier + count(*) over (
         partition by item_id order by time range between unbounded preceding and 1 preceding
     ) as item_popularity
-    from {CLEAN} join before using (item_id) where time >= since
+    from ({LATER}) join before using (item_id)
 )
-select seq, user_id, {AGE} as item_age, {POPULARITY} as item_popularity from later
+select seq, {AGE} as item_age, {POPULARITY} as item_popularity from known
+"""
+REVISED_NOW = f"""
+select seq, item_age, item_popularity from ({LATER}) join {TEMPORAL} using (seq)
 """
 
 # The touched users' events, with what is known of the items: revised, or as it was.
 ITEMS_OF_TOUCHED = f"""
-select clean.*, known.item_age, known.item_popularity from {CLEAN} as clean left join (
-    select seq, item_age, item_popularity from revised
-    union all
-    select seq, item_age, item_popularity from {TEMPORAL} anti join revised using (seq)
-    where {increments.IS_TOUCHED}
-) as known using (seq) where {increments.IS_TOUCHED}
+select clean.*,
+    case when revised.seq is null then known.item_age else revised.item_age end as item_age,
+    case when revised.seq is null then known.item_popularity else revised.item_popularity
+        end as item_popularity
+from (select * from {CLEAN} where {increments.IS_TOUCHED}) as clean
+left join revised using (seq) left join {TEMPORAL} as known using (seq)
+"""
+
+# The rows that touched users had: of the events that they have now, and of those that went.
+OUTDATED = """
+delete from {} where seq in (select seq from made union all select seq from moved where gone)
 """
 
 STEPS_OF_TOUCHED = (
@@ -150,9 +164,7 @@ select events.user_id, position, events.seq, time, item_id, events.behavior, pos
     (caused_by is not null)::int as recommended
 from {CLEAN} as events join {TEMPORAL} as features using (seq)
 """
-FUSED_OF_TOUCHED = (
-    f"{FUSED} where events.{increments.IS_TOUCHED} and features.{increments.IS_TOUCHED}"
-)
+FUSED_OF_TOUCHED = f"{FUSED} where events.{increments.IS_TOUCHED}"
 REVISE_FUSED = REVISE.format(
     table=FUSED_FEATURES.full_name,
     age=f"({ITEM_AGE.format('r.')})::float",
@@ -168,9 +180,9 @@ def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False)
         changed = TEMPORAL_FEATURES.replace(connection, f"{STEPS} order by seq")
         users = count_users(connection)
     else:
-        find_revised(connection)
+        find_revised(connection, REVISED)
         connection.execute(f"create or replace temp table made as {STEPS_OF_TOUCHED}")
-        increments.forget_touched(connection, TEMPORAL_FEATURES)
+        connection.execute(OUTDATED.format(TEMPORAL))
         changed = connection.execute(REVISE_TEMPORAL).fetchall()[0][0]
         changed += increments.count_of(connection, "made")
         TEMPORAL_FEATURES.insert(connection, "from made")
@@ -194,11 +206,11 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
         changed = FUSED_FEATURES.replace(connection, f"{FUSED} order by user_id, position")
         users = count_users(connection)
     else:
-        find_revised(connection)
-        increments.forget_touched(connection, FUSED_FEATURES)
-        changed = connection.execute(REVISE_FUSED).fetchall()[0][0]
+        find_revised(connection, REVISED_NOW)
         connection.execute(f"create or replace temp table made as {FUSED_OF_TOUCHED}")
-        FUSED_FEATURES.insert(connection, "from made order by user_id, position")
+        connection.execute(OUTDATED.format(FUSED_FEATURES.full_name))
+        changed = connection.execute(REVISE_FUSED).fetchall()[0][0]
+        FUSED_FEATURES.insert(connection, "from made")
         changed += increments.count_of(connection, "made")
         users = increments.count_of(connection, "touched_users")
     make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))
@@ -206,10 +218,11 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
     builds.record(connection, FUSED_FEATURES, due.done(rows, changed, users, codes))
 
 
-def find_revised(connection: duckdb.DuckDBPyConnection) -> None:
-    """`revised`: the events whose item has another age or popularity, as `moved` lets it be."""
+def find_revised(connection: duckdb.DuckDBPyConnection, revised: str) -> None:
+    """`revised`: the events whose item has another age or popularity after what `moved` tells."""
     connection.execute(f"create or replace temp table changed_items as {CHANGED_ITEMS}")
-    connection.execute(f"create or replace temp table revised as {REVISED}")
+    (earliest,), *_ = connection.execute("select min(since) from changed_items").fetchall()
+    connection.execute(f"create or replace temp table revised as {revised}", {"earliest": earliest})
 
 
 def make_codes(connection: duckdb.DuckDBPyConnection, users: str) -> None:

@@ -30,7 +30,7 @@ with drawn as (
     select n, if(odd < 0.02, greatest(n - 1, $first), n) as told from drawn
 )
 select 'e' || repeated.n as event_id,
-    'user-' || lpad((floor($users * pow(of_user, 1.6))::bigint)::varchar, 8, '0') as user_id,
+    'user-' || lpad((floor($users * pow(of_user, $skew))::bigint)::varchar, 8, '0') as user_id,
     'item-' || lpad((floor(exp(of_item * ln($items)))::bigint)::varchar, 8, '0') as item_id,
     make_timestamp(($from_second::bigint + (within * $seconds)::bigint) * 1000000)
         + to_days(if(of_kind > 0.999, 36500, 0)) as timestamp,
@@ -68,27 +68,29 @@ class Shop:
         """One for 20 events, at most 200,000."""
         return max(50, min(200_000, self.events // 20))
 
-    def log(self) -> dict[str, int]:
+    def log(self) -> dict[str, float]:
         """The values of `EVENTS` for the whole log."""
         return self._values(first=1, events=self.events, users=self.users, day=0, days=self.days)
 
-    def day(self, share: float, number: int = 0) -> dict[str, int]:
+    def day(self, share: float, number: int = 0, even: bool = False) -> dict[str, float]:
         """The values for a day after the log, on which about this share of the users come.
 
-        One event each, by the same law: who did much before is likelier to come. `number` tells
-        such days apart.
+        One event each, by the same law: who did much before is likelier to come, unless `even`.
+        `number` tells such days apart.
         """
         first = self.events + 1 + number * self.users
         events, day = max(1, int(self.users * share)), self.days + number
-        return self._values(first=first, events=events, users=self.users, day=day, days=1)
+        values = self._values(first=first, events=events, users=self.users, day=day, days=1)
+        return values | {"skew": 1.0} if even else values
 
-    def _values(self, first: int, events: int, users: int, day: int, days: int) -> dict[str, int]:
+    def _values(self, first: int, events: int, users: int, day: int, days: int) -> dict[str, float]:
         return {
             "seed": self.seed,
             "first": first,
             "events": events,
             "users": users,
             "items": self.items,
+            "skew": 1.6,
             "from_second": FIRST_SECOND + day * 86_400,
             "seconds": days * 86_400,
         }
@@ -115,7 +117,7 @@ def write_items(path: Path, shop: Shop) -> None:
         connection.sql(ITEMS, params={"items": shop.items}).write_parquet(str(path))
 
 
-def fill_raw(connection: duckdb.DuckDBPyConnection, values: dict[str, int]) -> None:
+def fill_raw(connection: duckdb.DuckDBPyConnection, values: dict[str, float]) -> None:
     """Add generated events to raw_events, as if a file had come in when the last one was over."""
     create_tables(connection)
     connection.execute(

@@ -1,6 +1,6 @@
 """What a day's new events cost, beside a rebuild from nothing, table by table in CPU-seconds.
 
-    python -m llmrec_assets_tests.benchmarks.increments [--events 1e6] [--shares 0.01 0.05]
+    python -m llmrec_assets_tests.benchmarks.increments [--events 1e6] [--shares 0.01 0.05] [--even]
 
 A generated log is brought from raw_events to fused_features. Then come days on which a share of the
 users does something, one after the other. Shares are of the users and of the clean events whose
@@ -104,7 +104,7 @@ def _print(name: str, whole: float, day: float, users: str = "", rows: str = "")
     print(f"{name:<20}{whole:>10.2f}{day:>10.2f}{day / whole:>10.2%}{users:>10}{rows:>10}")
 
 
-def main(events: int, shares: list[float], folder: Path, memory: str) -> None:
+def main(events: int, shares: list[float], even: bool, folder: Path, memory: str) -> None:
     """Print the tables of every day."""
     shop = Shop(events)
     with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
@@ -116,7 +116,7 @@ def main(events: int, shares: list[float], folder: Path, memory: str) -> None:
         whole = built(connection)
         print(f"{increments.count_of(connection, CLEAN_EVENTS.full_name):,} clean events")
         for number, share in enumerate(shares):
-            fill_raw(connection, shop.day(share, number))
+            fill_raw(connection, shop.day(share, number, even))
             print(f"\na day of {share:.0%} of the users, CPU-seconds")
             compare(connection, whole, built(connection))
         print(
@@ -132,7 +132,8 @@ if __name__ == "__main__":
     )
     parser.add_argument("--events", type=lambda text: int(float(text)), default=1_000_000)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.05])
+    parser.add_argument("--even", action="store_true", help="users come whatever they did before")
     parser.add_argument("--memory", default="6GB", help="of DuckDB")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        main(given.events, given.shares, Path(root), given.memory)
+        main(given.events, given.shares, given.even, Path(root), given.memory)

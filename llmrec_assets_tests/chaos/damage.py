@@ -75,7 +75,9 @@ def _content(path: Path) -> bytes | None:
 def _damage(path: Path, chance: random.Random, kind: str) -> str:
     """Damage a file; in what way."""
     raw = bytearray(path.read_bytes())
-    ways = ["cut", "emptied", "removed", "garbled"]
+    ways = ["cut", "emptied", "garbled"]
+    if kind != "warehouse":  # without it a store begins anew, as the README says
+        ways.append("removed")
     if kind not in WITHOUT_CHECKSUMS:
         ways += ["flipped"] * 3
     way = chance.choice(ways)
@@ -108,7 +110,8 @@ def cut_landing_file(scene: Scene) -> Told:
     if not outcome.well and "→" not in outcome.said and str(landed.parent) not in outcome.said:
         told.wrong.append(f"no remedy: {outcome.said[-300:]}")
     retracted = scene.commands.run(scene.layout, "retract", name, "--yes")
-    if not retracted.well and "no file" not in retracted.said:
+    nothing_left = "clean_events_exist" in retracted.said  # it was the only file
+    if not retracted.well and not nothing_left and "no file" not in retracted.said:
         told.wrong.append(f"could not be taken back: {retracted.said[-500:]}")
     hidden = landed.with_name(f".{name}")
     shutil.copyfile(whole, hidden)

@@ -102,7 +102,7 @@ def full_disk(scene: Scene) -> Told:
         size_it(room)
         told = Told(f"{room >> 10} KB left", [scene.commands.run(scene.layout, "run")])
         size_it(1 << 30)
-    return _with_remedy(told, "No space left", "disk")
+    return _with_remedy(told, "make room", "has room")
 
 
 def no_permission(scene: Scene) -> Told:

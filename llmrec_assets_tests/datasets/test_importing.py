@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from llmrec_assets.cli import main
+from llmrec_assets.datasets.columns import guess
 from llmrec_assets.datasets.importing import (
     ImportProblem,
     columns_of,
-    guess,
     import_public,
     import_table,
 )

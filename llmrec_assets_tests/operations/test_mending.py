@@ -1,6 +1,7 @@
 """Rejected rows go out to a file, are mended there, and come back as events and items."""
 
 import csv
+import hashlib
 import io
 import json
 import stat
@@ -163,6 +164,24 @@ def test_a_row_of_an_erased_user_is_nothing_to_mend(store, layout, tmp_path):
     written = export_rejected(layout, tmp_path / "mend.jsonl", "events")
     assert (written.rows, written.lost) == (3, 0)
     assert "u4" not in (tmp_path / "mend.jsonl").read_text()
+
+
+def test_a_user_who_was_named_by_a_mended_row_is_erased_and_the_row_stays_closed(
+    store, layout, tmp_path
+):
+    store.run()
+    target = tmp_path / "mend.csv"
+    export_rejected(layout, target, "events")
+    mend(target, {"2": None, "4": {"user_id": "somebody"}, "6": None, "7": None})
+    landed = replay(layout, target)
+    store.run()
+    erasure.forget(layout, "somebody")
+    assert "somebody" not in landed.path.read_text()
+    assert store.rows("user_id") == [("u2",)]
+    ((file_hash,),) = store.rows("file_hash", "repairs", "all")
+    assert file_hash == hashlib.sha256(landed.path.read_bytes()).hexdigest()
+    assert export_rejected(layout, target, "events").rows == 3
+    assert store.run()[0]["raw_events"]["new_files"] == 0
 
 
 @pytest.mark.parametrize(

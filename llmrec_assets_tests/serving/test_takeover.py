@@ -64,13 +64,21 @@ def test_events_that_the_package_holds_leave_the_memory(store, start, serving_ro
 
 def name_segments(store, layout, names):
     """Publish the second package as one that holds segments."""
-    store.switch(layout, 1)
-    folder = layout.packages / store.ids[1]
+    folder = layout.packages / ".segments"
+    shutil.copytree(store.folder / store.ids[1], folder)
     info = published.PublishedInfo.model_validate_json((folder / published.INFO).read_text())
-    (folder / published.INFO).unlink()  # it is a link to the store's own
-    (folder / published.INFO).write_text(
-        info.model_copy(update={"segments": names}).model_dump_json()
-    )
+    make_current(layout, folder, info.model_copy(update={"segments": names}))
+
+
+def make_current(layout, folder, info):
+    """Give a folder the info and its place, as the pipeline does; its id."""
+    info = published._named(info)
+    (folder / published.INFO).write_text(info.model_dump_json())
+    folder.rename(layout.packages / info.package_id)
+    hidden = layout.current_package.with_name(".current.json")
+    hidden.write_text(json.dumps({"package": info.package_id}))
+    hidden.replace(layout.current_package)
+    return info.package_id
 
 
 def test_a_package_that_ranks_otherwise_is_refused_and_the_old_one_goes_on(
@@ -78,10 +86,9 @@ def test_a_package_that_ranks_otherwise_is_refused_and_the_old_one_goes_on(
 ):
     process = start()
     client = process.client()
-    folder = serving_root.packages / "otherwise"
-    publish_other_lists(store, serving_root, folder)
+    package = publish_other_lists(store, serving_root, serving_root.packages / ".otherwise")
     refused = process.wait_for_log("package refused")
-    assert refused["package"] == "otherwise"
+    assert refused["package"] == package
     assert "differ" in refused["reason"]
     assert client.recommend("u0001").json["package"] == store.ids[0]
     assert process.metric('llmrec_takeovers_total{outcome="refused"}') == {
@@ -93,7 +100,7 @@ def test_a_package_that_ranks_otherwise_is_refused_and_the_old_one_goes_on(
 
 
 def publish_other_lists(store, layout, folder):
-    """A package whose checksums are right, but whose lists another model made."""
+    """A package whose checksums are right, but whose lists another model made; its id."""
     shutil.copytree(store.folder / store.ids[1], folder)
     path = folder / published.LISTS
     lists = pd.read_parquet(path)
@@ -101,13 +108,9 @@ def publish_other_lists(store, layout, folder):
     lists.loc[first & (lists["user_id"] == "u0002"), "item_id"] = "i59"
     lists.loc[first & (lists["user_id"] == "u0002"), "score"] += 1
     lists.to_parquet(path, index=False)
-    info = json.loads((folder / published.INFO).read_text())
-    info["files"][published.LISTS] = hashlib.sha256(path.read_bytes()).hexdigest()
-    info["package_id"] = folder.name
-    (folder / published.INFO).write_text(json.dumps(info))
-    hidden = layout.current_package.with_name(".current.json")
-    hidden.write_text(json.dumps({"package": folder.name}))
-    hidden.replace(layout.current_package)
+    info = published.PublishedInfo.model_validate_json((folder / published.INFO).read_text())
+    info.files[published.LISTS] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return make_current(layout, folder, info)
 
 
 def test_a_damaged_package_is_refused_and_readiness_says_why(store, serving_root, start):

@@ -163,7 +163,7 @@ STEPS = st.sampled_from(list(TIMES)).flatmap(
 
 
 @settings(
-    max_examples=15,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

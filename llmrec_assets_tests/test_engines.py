@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-import signal
+import subprocess
+import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,14 +11,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from llmrec_assets.assets import text_steps
 from llmrec_assets.assets.shard_steps import fill_by
+from llmrec_assets.assets.training_steps import fit_by
 from llmrec_assets.core.behaviors import Behavior
+from llmrec_assets.core.networks.scoring import NetworkScorer
+from llmrec_assets.core.parallel import here
+from llmrec_assets.core.splits import leave_one_out
+from llmrec_assets.core.trainer import NothingToLearn
+from llmrec_assets.core.training import fit
+from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s2_sequences, s2_tables
 from llmrec_assets.sql.fingerprints import fingerprint
 from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
+from llmrec_assets_tests.core.examples import catalogue, random_sequences, sequences_of, small
+from llmrec_assets_tests.engine_faults import KillsOne
 
 needs_ray = pytest.mark.skipif(
     find_spec("ray") is None, reason="ray is not installed: pip install -e '.[ray]'"
@@ -99,24 +111,6 @@ def fingerprints(folder, engine, k_core=3):
         return {table.name: str(fingerprint(connection, table)) for table in TABLES}
 
 
-def killed_once(marker: Path, function, job):
-    """The first process that gets here dies, as by the kernel, when its part is written."""
-    made = function(job)
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return made
-
-
-class KillsOne(Engine):
-    """An engine one of whose workers dies."""
-
-    marker: str
-
-    def run_tasks(self, function, jobs):
-        return super().run_tasks(partial(killed_once, Path(self.marker), function), jobs)
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     found = fingerprints(tmp_path_factory.mktemp("alone"), Engine())
@@ -128,10 +122,67 @@ def test_eight_shards_make_what_one_makes(alone, tmp_path):
     assert fingerprints(tmp_path, Engine(shards=SHARDS)) == alone
 
 
-@needs_ray
-def test_rays_workers_make_the_same_although_one_is_killed(alone, tmp_path):
-    marker, tasks = tmp_path / "killed", tmp_path / "tasks"
-    engine = KillsOne(kind="ray", shards=SHARDS, folder=str(tasks), marker=str(marker))
-    assert fingerprints(tmp_path, engine) == alone
+@pytest.fixture
+def killing(tmp_path):
+    """Ray, one of whose workers is killed, as it must have been in the end."""
+    marker, folder = tmp_path / "killed", str(tmp_path / "tasks")
+    yield KillsOne(kind="ray", shards=SHARDS, folder=folder, marker=str(marker))
     assert marker.exists()
-    assert not list(tasks.iterdir())
+    assert not list(Path(folder).glob("*/"))
+
+
+@needs_ray
+def test_rays_workers_make_the_same_tables(alone, tmp_path, killing):
+    assert fingerprints(tmp_path, killing) == alone
+
+
+@needs_ray
+def test_rays_workers_give_the_same_vectors(killing):
+    texts = [[f"text {batch} {n}" for n in range(5)] for batch in range(20)]
+    make = partial(text_steps._encode, TextEncoder(model="bag_of_words").maker())
+    wanted, found = list(here(make, texts)), list(killing.map_made(make, texts))
+    assert np.array_equal(found, wanted)
+
+
+@needs_ray
+def test_workers_train_what_one_process_does(killing):
+    sequences = random_sequences(3, n_users=100, n_items=20, longest=20)
+    split, goods, epochs = leave_one_out(sequences), catalogue(20), []
+    config = small(dropout=0.3, max_epochs=3, batch_events=64)
+    span = (sequences, goods, config, split.train_end)
+    one = fit(*span, split=split)
+    together = fit_by(killing, epochs.append)(*span, split=split)
+    assert [epoch.epoch for epoch in epochs][-3:] == [1, 2, 3]
+    assert together.best_epoch == one.best_epoch
+    for own, theirs in zip(one.learning_curve, together.learning_curve, strict=True):
+        assert theirs.train_loss == pytest.approx(own.train_loss, abs=1e-6)
+        assert theirs.validation_ndcg == pytest.approx(own.validation_ndcg, abs=1e-6)
+    scores = [
+        NetworkScorer(fitted.model).logits(sequences, sequences.offsets[1:], np.arange(100))
+        for fitted in (one, together)
+    ]
+    torch.testing.assert_close(scores[1], scores[0], atol=1e-5, rtol=0)
+
+
+@needs_ray
+def test_what_a_task_raises_is_raised_here(tmp_path):
+    engine = Engine(kind="ray", folder=str(tmp_path))
+    with pytest.raises(ZeroDivisionError):
+        engine.run_tasks(partial(divmod, 1), [0])
+    with pytest.raises(ZeroDivisionError):
+        list(engine.map_made(lambda: partial(divmod, 1), [0]))
+    with pytest.raises(NothingToLearn):
+        nothing = sequences_of([[1], [2]])
+        fit_by(engine, print)(nothing, catalogue(2), small(), np.array([1, 2]))
+
+
+@needs_ray
+def test_ray_listens_to_its_own_process_only(tmp_path):
+    Engine(kind="ray", folder=str(tmp_path)).run_tasks(abs, [1])
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    code = "import ray; ray.init(address='auto', logging_level='ERROR'); print(ray.nodes())"
+    stranger = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}
+    stranger |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=stranger)
+    assert done.returncode != 0

@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 import dagster as dg
 from pydantic import Field
 
+from llmrec_assets.core.parallel import here
+
 X = TypeVar("X")
 Y = TypeVar("Y")
 
@@ -59,12 +61,26 @@ class Engine(dg.ConfigurableResource):
             WorkersLost: workers died again and again.
         """
         if self.is_local:
-            work = make() if items else None
-            yield from map(work, items) if work else ()
-            return
+            return here(make, items)
         from llmrec_assets.resources.ray_cluster import map_made
 
-        yield from map_made(self.address, self.shards, make, items)
+        return map_made(self.address, self.shards, make, items)
+
+    def run_together(
+        self, function: Callable[[Callable[[X], None]], Y], hear: Callable[[X], None]
+    ) -> Y:
+        """What `function` returns; workers run it together, joined by torch.distributed.
+
+        It gets what to call with something to tell, which `hear` then hears.
+
+        Raises:
+            WorkersLost: workers died again and again.
+        """
+        if self.is_local:
+            return function(hear)
+        from llmrec_assets.resources.ray_together import run_together
+
+        return run_together(self.address, self.shards, self.work_folder(), function, hear)
 
     def work_folder(self) -> Path:
         """The folder for exchanged files, without those that a killed run left."""

@@ -109,12 +109,15 @@ def map_made(
 
 
 class _Worker:
-    """One process with what `make` made."""
+    """One process with what `make` makes for its first item."""
 
-    def __init__(self, make: Callable[[], Callable[[X], Y]]) -> None:
-        self.work = make()
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+        self.make, self.work = make, None
 
-    def do(self, item: X) -> Y:  # pyright: ignore[reportInvalidTypeVarUse]
+    def do(self, item: Any) -> Any:  # noqa: ANN401
+        """What was made at work."""
+        if self.work is None:
+            self.work = self.make()
         return self.work(item)
 
 

@@ -22,14 +22,19 @@ from llmrec_assets.core.parallel import here
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import fit
+from llmrec_assets.resources import wiring
 from llmrec_assets.resources.encoder import TextEncoder
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.settings import SettingError
 from llmrec_assets.sql import s2_sequences, s2_tables
 from llmrec_assets.sql.fingerprints import fingerprint
 from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
+from llmrec_assets_tests.assets.test_s6_recommendations import CONFIG, EVENTS, ITEMS
 from llmrec_assets_tests.core.examples import catalogue, random_sequences, sequences_of, small
 from llmrec_assets_tests.engine_faults import KillsOne
+from llmrec_assets_tests.who_serves import let_serve
 
 needs_ray = pytest.mark.skipif(
     find_spec("ray") is None, reason="ray is not installed: pip install -e '.[ray]'"
@@ -162,6 +167,40 @@ def test_workers_train_what_one_process_does(killing):
         for fitted in (one, together)
     ]
     torch.testing.assert_close(scores[1], scores[0], atol=1e-5, rtol=0)
+
+
+def fingerprints_of(result):
+    """Asset → fingerprint of its table, as the run's materialisations tell it."""
+    return {
+        event.asset_key.path[-1]: event.materialization.metadata["fingerprint"].value
+        for event in result.get_asset_materialization_events()
+    }
+
+
+@needs_ray
+def test_one_setting_runs_the_loop_on_ray(root, run_job, monkeypatch):
+    """The same tables, from the same model the same lists, and by training the same model."""
+    resources = resources_of(root)
+    (root.landing_events / "events.csv").write_text(EVENTS)
+    (root.landing_items / "items.csv").write_text(ITEMS)
+    run_job(config=CONFIG)
+    let_serve(root)
+    config = {"recommendations": {"exclude_seen": False, "top_k": 4, "exploration": 0.5}}
+    here = fingerprints_of(run_job("refresh_lists", config=config))
+    query = "select model_version, validation_ndcg_at_10 from s5_model.temporal_model"
+    trained = resources["warehouse"].read(query)
+    monkeypatch.setenv("LLMREC_ENGINE", "ray")
+    assert fingerprints_of(run_job("refresh_lists", config=config)) == here
+    assert set(pd.read_parquet(root.recommendations)["source"]) == {"model", "exploration"}
+    run_job("retrain", config=CONFIG)
+    pd.testing.assert_frame_equal(resources["warehouse"].read(query), trained, rtol=1e-5)
+
+
+def test_an_engine_that_is_not_installed_is_refused_by_its_setting(root, monkeypatch):
+    monkeypatch.setenv("LLMREC_ENGINE", "ray")
+    monkeypatch.setattr(wiring, "find_spec", lambda _name: None)
+    with pytest.raises(SettingError, match=r"LLMREC_ENGINE='ray' needs ray: pip install"):
+        resources_of(root)
 
 
 @needs_ray

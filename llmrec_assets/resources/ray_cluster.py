@@ -94,7 +94,7 @@ def map_made(
     kind = ray.remote(num_cpus=1, max_restarts=RETRIES, max_task_retries=RETRIES)(_Worker)
     with _plain_errors(ray):
         sent = ray.put(make)
-        crew = [kind.remote(sent) for _ in range(workers(ray, min(most, len(items))))]
+        crew = [kind.remote([sent]) for _ in range(workers(ray, min(most, len(items))))]
         waiting = deque()
         try:
             for number, item in enumerate(items):
@@ -111,13 +111,15 @@ def map_made(
 class _Worker:
     """One process with what `make` makes for its first item."""
 
-    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
-        self.make, self.work = make, None
+    def __init__(self, sent: list[Any]) -> None:
+        self.sent, self.work = sent, None
 
     def do(self, item: Any) -> Any:  # noqa: ANN401
         """What was made at work."""
         if self.work is None:
-            self.work = self.make()
+            import ray
+
+            self.work = ray.get(self.sent[0])()
         return self.work(item)
 
 

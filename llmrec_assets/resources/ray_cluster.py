@@ -119,7 +119,8 @@ class _Worker:
         if self.work is None:
             import ray
 
-            self.work = ray.get(self.sent[0])()
+            make: Any = ray.get(self.sent[0])
+            self.work = make()
         return self.work(item)
 
 

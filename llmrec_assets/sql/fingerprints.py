@@ -76,7 +76,7 @@ def _values(column: Column) -> list[str]:
         case "varchar":
             # The length keeps a text apart from its neighbours.
             return [f"strlen({column.name})", column.name]
-        case "bigint" | "integer" | "smallint":
+        case "bigint" | "ubigint" | "integer" | "smallint":
             return [column.name]
         case "double" | "float":
             return [NUMBER.format(column.name, SIGNIFICANT_DIGITS)]

@@ -60,6 +60,11 @@ class Layout:
         return self.root / "encoders"
 
     @property
+    def tasks(self) -> Path:
+        """Files that tasks of a running step exchange; nothing of it stays."""
+        return self.root / "tasks"
+
+    @property
     def serving(self) -> Path:
         """What readers outside the pipeline may read; each file is replaced atomically."""
         return self.root / "serving"

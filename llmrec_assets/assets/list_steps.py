@@ -22,6 +22,7 @@ from llmrec_assets.core.content import TextSimilarity
 from llmrec_assets.core.exploration import explored_slots
 from llmrec_assets.core.item_traits import ItemTraits
 from llmrec_assets.core.lists import Hidden, Lists, ListSettings, list_id, make_lists
+from llmrec_assets.core.parallel import MapMade, here
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.recommender import Recommender
 from llmrec_assets.core.sequences import Sequences
@@ -99,6 +100,7 @@ def make(
     arrays: Arrays,
     registry: Registry,
     publisher: Publisher,
+    map_made: MapMade = here,
 ) -> PublishedLists:
     """Write the lists of all `users` (ids in order) to a partial file.
 
@@ -121,6 +123,7 @@ def make(
             material.hidden,
             rows_of(data.catalogue.n_items, least=64),
             ItemTraits.of(item_vectors(serving)) if config.diversity else None,
+            map_made,
         ):
             table = _table(block, names, serving.source, serving.version, material.generated_at)
             sources.update(table["source"].to_pylist())

@@ -7,9 +7,11 @@ from pydantic import Field, field_validator
 
 from llmrec_assets.assets import s1_raw_events
 from llmrec_assets.assets.rebuilding import Rebuild
+from llmrec_assets.assets.shard_steps import fill_by
 from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
 from llmrec_assets.core import templates
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
 from llmrec_assets.sql import builds
@@ -73,11 +75,12 @@ def clean_events(
     config: CleaningConfig,
     warehouse: Warehouse,
     behavior_dictionary: BehaviorDictionary,
+    engine: Engine,
 ) -> dg.MaterializeResult:
     """One row per event that counts. What a rule removed is listed in removed_events."""
     with warehouse.connect() as connection:
         sequences_sql.register_words(connection, behavior_dictionary.load(), "en")
-        version = sequences_sql.clean(connection, **config.model_dump())
+        version = sequences_sql.clean(connection, **config.model_dump(), fill=fill_by(engine))
         removed = sequences_sql.removal_counts(connection)
         unknown = sequences_sql.unknown_behaviors(connection)
         metadata = run_metadata(connection, CLEAN_EVENTS) | builds.metadata(
@@ -174,7 +177,10 @@ class SequencesConfig(Rebuild):
     metadata=static_metadata(USER_SEQUENCES),
 )
 def user_sequences(
-    config: SequencesConfig, warehouse: Warehouse, behavior_dictionary: BehaviorDictionary
+    config: SequencesConfig,
+    warehouse: Warehouse,
+    behavior_dictionary: BehaviorDictionary,
+    engine: Engine,
 ) -> dg.MaterializeResult:
     """One row per user: the newest events, oldest first, as lists and as text."""
     with warehouse.connect() as connection:
@@ -183,7 +189,10 @@ def user_sequences(
             language = sequences_sql.detect_language(connection)
         sequences_sql.register_words(connection, behavior_dictionary.load(), language)
         fell_back = sequences_sql.build_sequences(
-            connection, language, **config.model_dump(exclude={"language"})
+            connection,
+            language,
+            **config.model_dump(exclude={"language"}),
+            fill=fill_by(engine),
         )
         metadata = run_metadata(connection, USER_SEQUENCES)
         metadata |= builds.metadata(connection, USER_SEQUENCES)

@@ -12,6 +12,7 @@ from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.core.encoder_head import base_of, is_fine_tuned
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.encoder import TextEncoder
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import choice, setting
@@ -78,6 +79,7 @@ def item_encoder(
     warehouse: Warehouse,
     arrays: Arrays,
     encoder: TextEncoder,
+    engine: Engine,
     encoder_registry: Registry,
 ) -> dg.MaterializeResult:
     """One row per tuned encoder: what users consume together lies together, if that helps.
@@ -93,7 +95,9 @@ def item_encoder(
         row = encoder_steps.off(name, "tuning is switched off")
     else:
         way = config.way(warehouse, arrays, encoder)
-        text_steps.encode_new(warehouse, arrays, name, encoder.encoder, context.log.info, True)
+        text_steps.encode_new(
+            warehouse, arrays, name, encoder.maker(), context.log.info, True, engine.map_made
+        )
         row, course = encoder_steps.tuned_or_frozen(
             way,
             encoder_material.read(warehouse, arrays, name, config.window),
@@ -132,6 +136,7 @@ def text_features(
     warehouse: Warehouse,
     arrays: Arrays,
     encoder: TextEncoder,
+    engine: Engine,
     encoder_registry: Registry,
     registry: Registry,
 ) -> dg.MaterializeResult:
@@ -149,11 +154,11 @@ def text_features(
     champion = registry.alias(CHAMPION)
     read = registry.info(champion).encoder if champion else name
     fine_tuned = [own for own in sorted({chosen, read}) if is_fine_tuned(own)]
-    encoded = text_steps.encode_new(warehouse, arrays, name, encoder.encoder, log)
+    encode = partial(text_steps.encode_new, warehouse, arrays, map_made=engine.map_made)
+    encoded = encode(name, encoder.maker(), log)
     names = [name, *(own for own in fine_tuned if base_of(own) == name)]
     for own in names[1:]:
-        folder = encoder_registry.folder(own)
-        text_steps.encode_new(warehouse, arrays, own, partial(encoder.tuned, folder), log)
+        encode(own, encoder.maker(encoder_registry.folder(own)), log)
     texts, dimension = text_steps.assemble(warehouse, arrays, names, encoder.dimension)
     with warehouse.connect() as connection:
         metadata = run_metadata(connection, TEXT_FEATURES)

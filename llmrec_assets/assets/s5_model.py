@@ -9,6 +9,7 @@ from llmrec_assets.assets import s3_embeddings, s4_features
 from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import choice, setting
@@ -88,6 +89,7 @@ def temporal_model(
     warehouse: Warehouse,
     arrays: Arrays,
     registry: Registry,
+    engine: Engine,
 ) -> dg.MaterializeResult:
     """One row per model version: next item over the fused sequence.
 
@@ -107,7 +109,9 @@ def temporal_model(
     inputs = model_inputs.read_inputs(warehouse, arrays, config.scaling, encoder=own)
     megabytes = training_steps.memory_needed(inputs, config.model()) / 1e6
     context.log.info(f"training will take about {megabytes:.0f} MB more than it has now")
-    trained = training_steps.train(inputs, config.model(), report, champion, context.log.info)
+    trained = training_steps.train(
+        inputs, config.model(), report, champion, context.log.info, engine
+    )
     links = training_steps.register(trained, registry, context.run.run_id)
     with warehouse.connect() as connection:
         model_sql.record_training(connection, trained.row)

@@ -8,6 +8,7 @@ from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
 from llmrec_assets.core.behaviors import hiding
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.publisher import Publisher
 from llmrec_assets.resources.registry import CHAMPION, Registry
 from llmrec_assets.resources.warehouse import Warehouse
@@ -65,6 +66,7 @@ def recommendations(
     registry: Registry,
     publisher: Publisher,
     behavior_dictionary: BehaviorDictionary,
+    engine: Engine,
 ) -> dg.MaterializeResult:
     """One row per user and rank, by whoever serves; published as Parquet, replaced atomically.
 
@@ -84,7 +86,7 @@ def recommendations(
     if champion is not None:
         decision |= {"kind": "model", "served": champion}
     published = list_steps.make(
-        decision, users, hidden, config, warehouse, arrays, registry, publisher
+        decision, users, hidden, config, warehouse, arrays, registry, publisher, engine.map_made
     )
     with warehouse.connect() as connection:
         faults = lists_sql.list_faults(connection, published.partial)

@@ -6,6 +6,7 @@ import dagster as dg
 import duckdb
 import pandas as pd
 
+from llmrec_assets.sql.fingerprints import fingerprint
 from llmrec_assets.sql.tables import Table
 
 PREVIEW_ROWS = 5
@@ -47,11 +48,12 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
 
 
 def run_metadata(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
-    """Metadata of one materialisation: the number of rows and a preview without private columns."""
+    """Metadata of one materialisation: rows, fingerprint and a preview without private columns."""
     shown = ", ".join(column.name for column in table.columns if not column.private)
     head = connection.execute(f"select {shown} from {table.full_name} limit ?", [PREVIEW_ROWS]).df()
     return {
         "dagster/row_count": table.count(connection),
+        "fingerprint": str(fingerprint(connection, table)),
         "dagster/column_lineage": column_lineage(table),  # the UI reads it here
         "preview": dg.MetadataValue.md(markdown(head)),
     }

@@ -4,12 +4,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from llmrec_assets.core.encoding import Encoder
 from llmrec_assets.core.half_precision import neighbours_kept
+from llmrec_assets.core.parallel import MapMade, here
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.embedding_endpoint import EmbeddingEndpoint
 from llmrec_assets.resources.warehouse import Warehouse
@@ -50,6 +52,7 @@ def encode_new(
     make_encoder: Callable[[], Encoder],
     report: Callable[[str], None],
     items_alone: bool = False,
+    map_made: MapMade = here,
 ) -> Encoded:
     """Encode the texts that have no vector under `name`; a kill loses at most one batch.
 
@@ -64,7 +67,7 @@ def encode_new(
     started, encoder = time.perf_counter(), make_encoder() if waiting else None
     done, characters, kept = 0, 0, None
     try:
-        for keys, texts, vectors in _batches(encoder, waiting):
+        for keys, texts, vectors in _batches(encoder, waiting, make_encoder, map_made):
             kept = neighbours_kept(vectors) if kept is None else kept
             part = arrays.write(embeddings_sql.part_name(name, keys), vectors.astype(np.float16))
             with warehouse.connect() as connection:
@@ -89,19 +92,26 @@ def encode_new(
 
 
 def _batches(
-    encoder: Encoder | None, waiting: list[tuple[str, str]]
+    encoder: Encoder | None,
+    waiting: list[tuple[str, str]],
+    make_encoder: Callable[[], Encoder],
+    map_made: MapMade,
 ) -> Iterator[tuple[list[str], list[str], np.ndarray]]:
     """(keys, texts, float32 vectors) of each batch, once it is encoded."""
-    if encoder is None:
-        return
-    if isinstance(encoder, EmbeddingEndpoint):
+    if isinstance(encoder, EmbeddingEndpoint):  # it has its own workers, and one budget
         texts = [text for _, text in waiting]
         for place, vectors in encoder.encode_batches(texts):
             yield [key for key, _ in waiting[place]], texts[place], vectors
         return
-    for first in range(0, len(waiting), BATCH):
-        keys, texts = map(list, zip(*waiting[first : first + BATCH], strict=True))
-        yield keys, texts, encoder.encode(texts)
+    batches = [waiting[first : first + BATCH] for first in range(0, len(waiting), BATCH)]
+    texts = [[text for _, text in batch] for batch in batches]
+    encoded = map_made(partial(_encode, make_encoder), texts)
+    for batch, own, vectors in zip(batches, texts, encoded, strict=True):
+        yield [key for key, _ in batch], own, vectors
+
+
+def _encode(make_encoder: Callable[[], Encoder]) -> Callable[[list[str]], np.ndarray]:
+    return make_encoder().encode
 
 
 def assemble(

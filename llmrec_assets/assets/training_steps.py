@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.trainer import NothingToLearn
 from llmrec_assets.core.training import EpochReport, Fitted, fit
 from llmrec_assets.core.warm_start import CannotContinue
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.registry import Registry
 
@@ -89,20 +91,36 @@ def train(
     report: Callable[[EpochReport], None],
     champion: ModelPackage | None = None,
     say: Callable[[str], None] = print,
+    engine: Engine | None = None,
 ) -> Trained:
     """Fit for evaluation, then refit on all events with the best number of epochs.
 
     Both go on from the weights of a `champion`; where they cannot, `say` tells why, and both start
-    afresh.
+    afresh. With an `engine` its workers train together.
     """
+    fit = fit_by(engine or Engine(), report)
     try:
-        return _train(inputs, start_of(champion, inputs, config), report)
+        return _train(inputs, start_of(champion, inputs, config), fit)
     except CannotContinue as error:
         say(f"a fresh start instead of a warm one: of the champion, {error}")
-        return _train(inputs, start_of(None, inputs, config), report)
+        return _train(inputs, start_of(None, inputs, config), fit)
 
 
-def _train(inputs: Inputs, start: Start, report: Callable[[EpochReport], None]) -> Trained:
+def fit_by(engine: Engine, report: Callable[[EpochReport], None]) -> Callable[..., Fitted]:
+    """`fit` in this process, or by the engine's workers together; it reports each epoch."""
+
+    def fitted(*span: Any, **choices: Any) -> Fitted:  # noqa: ANN401 - those of `fit`
+        return engine.run_together(partial(_fit, *span, **choices), report)
+
+    return fitted
+
+
+def _fit(*span_and_tell: Any, **choices: Any) -> Fitted:  # noqa: ANN401
+    *span, tell = span_and_tell
+    return fit(*span, report=tell, **choices)
+
+
+def _train(inputs: Inputs, start: Start, fit: Callable[..., Fitted]) -> Trained:
     """`train` from one start.
 
     Raises:
@@ -119,8 +137,7 @@ def _train(inputs: Inputs, start: Start, report: Callable[[EpochReport], None]) 
             judged.catalogue,
             config,
             split.train_end,
-            split,
-            report,
+            split=split,
             start=start.evaluation,
         )
         refit = fit(
@@ -128,7 +145,6 @@ def _train(inputs: Inputs, start: Start, report: Callable[[EpochReport], None]) 
             final.catalogue,
             config,
             final.sequences.offsets[1:],
-            report=report,
             epochs=evaluation.best_epoch,
             start=start.final,
         )

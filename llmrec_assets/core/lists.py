@@ -4,8 +4,9 @@ Items that a user wants no more of are never shown to that user, unless they are
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from llmrec_assets.core import exploration
 from llmrec_assets.core.diversity import rerank
 from llmrec_assets.core.item_traits import ItemTraits
+from llmrec_assets.core.parallel import MapMade, here
 from llmrec_assets.core.ranking import NEVER, Scorer, best, exclude_seen
 from llmrec_assets.core.reranking import Reranking, candidates, depth_of
 from llmrec_assets.core.sequences import Sequences, flat_rows
@@ -100,6 +102,7 @@ def make_lists(
     hidden: Hidden | None = None,
     block: int = 64,
     traits: ItemTraits | None = None,
+    map_made: MapMade = here,
 ) -> Iterator[Lists]:
     """Lists for the step after all events, for every user, `block` users at a time.
 
@@ -111,12 +114,29 @@ def make_lists(
         hidden: items that are not shown to a user; none when not given.
         block: users whose scores of all items are held at a time.
         traits: of all items; lists with diversity are varied by them.
+        map_made: who makes them; each worker has a scorer of its own.
     """
     hidden = hidden or Hidden.none(sequences.n_users)
-    for start in range(0, sequences.n_users, block):
-        users = np.arange(start, min(start + block, sequences.n_users))
-        ids = [list_ids[u] for u in users.tolist()]
-        yield recommend(scorer, sequences, users, ids, settings, hidden, traits)
+    make = partial(_list_maker, scorer, sequences, list_ids, settings, hidden, traits)
+    starts = range(0, sequences.n_users, block)
+    yield from map_made(make, [range(s, min(s + block, sequences.n_users)) for s in starts])
+
+
+def _list_maker(
+    scorer: Scorer,
+    sequences: Sequences,
+    list_ids: Sequence[str],
+    settings: ListSettings,
+    hidden: Hidden,
+    traits: ItemTraits | None,
+) -> Callable[[range], Lists]:
+    """What makes the lists of a block of users."""
+
+    def make(block: range) -> Lists:
+        ids = list_ids[block.start : block.stop]
+        return recommend(scorer, sequences, np.array(block), ids, settings, hidden, traits)
+
+    return make
 
 
 def recommend(

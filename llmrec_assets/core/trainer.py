@@ -7,9 +7,11 @@ from llmrec_assets.core.batches import batch_of, bucketed, training_windows
 from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.metrics import ndcg
+from llmrec_assets.core.networks.dropout import Dropout
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.objectives import sampled_softmax_loss, sigmoid_loss, softmax_loss
+from llmrec_assets.core.process_group import Share, average_gradients, start_alike, totals
 from llmrec_assets.core.ranking import evaluate
 from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows, padded_rows
 
@@ -35,6 +37,10 @@ class Trainer:
         self.candidates = self.model.counts.nonzero()[:, 0]
         self.index = torch.zeros_like(self.model.counts)
         self.index[self.candidates] = torch.arange(len(self.candidates))
+        self.share = Share.own()
+        self.dropouts = [part for part in self.model.modules() if isinstance(part, Dropout)]
+        if self.share.size > 1:
+            start_alike(self.model)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -58,31 +64,61 @@ class Trainer:
 
     def validate(self, targets: np.ndarray) -> float:
         """NDCG@10 at `targets`, of all items or those that the history lacks."""
+        users = np.flatnonzero(targets >= 0)
+        own = np.full_like(targets, -1)
+        mine = users[self.share.of(len(users))]
+        own[mine] = targets[mine]
         evaluation = evaluate(
-            NetworkScorer(self.model), self.sequences, targets, rows_of(len(self.model.counts))
+            NetworkScorer(self.model), self.sequences, own, rows_of(len(self.model.counts))
         )
         ranks = evaluation.masked_ranks if self.config.hide_seen else evaluation.ranks
-        return float(ndcg(ranks, 10).mean()) if len(ranks) else 0.0
+        if self.share.size == 1:
+            return float(ndcg(ranks, 10).mean()) if len(ranks) else 0.0
+        total, n = totals([float(ndcg(ranks, 10).sum()), len(ranks)])
+        return total / n if n else 0.0
 
     def _step(self, rows: np.ndarray) -> tuple[int, float]:
         """One update from the windows at `rows`: positions trained and their mean loss."""
         trained = (rows >= 0) & self.sequences.positive[rows + 1]
-        targets = torch.from_numpy(self.sequences.items[rows[trained] + 1].astype(np.int64))
-        if len(targets) == 0:
+        if not trained.any():
             return 0, 0.0
+        self.optimizer.zero_grad(set_to_none=True)
+        n, loss = self._differentiate(rows, trained)
+        if not np.isfinite(loss):
+            raise NonFiniteLoss(
+                f"loss {loss}: lower learning_rate ({self.config.learning_rate}) or look "
+                "for extreme numeric features or embeddings"
+            )
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        return n, loss
+
+    def _differentiate(self, rows: np.ndarray, trained: np.ndarray) -> tuple[int, float]:
+        """Give the parameters the gradients of the batch: its positions and their mean loss.
+
+        `rows` and what of them is `trained`, [B, L], are the whole batch; this process learns from
+        its share.
+        """
+        if self.share.size > 1:
+            rows, trained = self._own(rows, trained)
+        targets = torch.from_numpy(self.sequences.items[rows[trained] + 1].astype(np.int64))
         hidden_Nd = self.model(batch_of(self.sequences, rows))[torch.from_numpy(trained)]
         weights = torch.from_numpy(self.sequences.weights[rows[trained] + 1])
         loss = self._loss(hidden_Nd, self.index[targets], weights)
-        if not torch.isfinite(loss):
-            raise NonFiniteLoss(
-                f"loss {loss.item()}: lower learning_rate ({self.config.learning_rate}) or look "
-                "for extreme numeric features or embeddings"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
-        return len(targets), loss.item()
+        if len(targets):
+            loss.backward()
+        if self.share.size == 1:
+            return len(targets), loss.item()
+        mean, weight = (loss.item(), float(weights.sum())) if len(targets) else (0.0, 0.0)
+        return average_gradients(list(self.model.parameters()), weight, mean, len(targets))
+
+    def _own(self, rows: np.ndarray, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """This process's rows; at least one, so that it draws as often as the others."""
+        own = self.share.of(len(rows))
+        chosen = own if len(own) else np.zeros(1, np.int64)
+        for dropout in self.dropouts:
+            dropout.own, dropout.rows = torch.from_numpy(chosen), len(rows)
+        return rows[chosen], trained[chosen] & bool(len(own))
 
     def _loss(
         self, hidden_Nd: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor

@@ -5,9 +5,10 @@ import json
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, field_validator, model_validator
@@ -107,6 +108,10 @@ class TextEncoder(dg.ConfigurableResource):
         """What encodes with the sentence-transformers model in a folder."""
         return self._sentences(lambda: folder)
 
+    def maker(self, folder: Path | None = None) -> Callable[[], Encoder]:
+        """What makes `encoder()`, or `tuned(folder)`, in this or in another process."""
+        return partial(_made_encoder, self.model_dump(), folder)
+
     def _sentences(self, folder: Callable[[], Path]) -> Encoder:
         return encoding.SentenceEncoder(
             lambda: encoding.load_folder(folder()), self.batch_size, self.threads
@@ -203,6 +208,11 @@ class TextEncoder(dg.ConfigurableResource):
         except EncoderUnavailable as error:
             raise ValueError(str(error)) from error
         return model
+
+
+def _made_encoder(settings: dict[str, Any], folder: Path | None) -> Encoder:
+    encoder = TextEncoder(**settings)
+    return encoder.tuned(folder) if folder else encoder.encoder()
 
 
 def _float_name(model: str) -> str:

@@ -56,7 +56,7 @@ def builds_of(schema: str) -> Table:
             Column("rows_recomputed", "bigint", "Rows that were made or changed."),
             Column("users_touched", "bigint", "Users whose rows were made anew."),
             Column("state", "varchar", "JSON: what the next increment has to know."),
-            Column("built_at", "timestamp", "UTC."),
+            Column("built_at", "timestamp", "UTC.", clock=True),
         ),
         primary_key=("table_name",),
     )

@@ -21,7 +21,7 @@ LOOP_UTILITY = Table(
         Column("works", "varchar", "Jobs that the sensors asked for before these lists."),
         Column("outcome", "varchar", "Of the gate, newest decision."),
         Column("served", "varchar", "Who made the loop's lists."),
-        Column("cpu_seconds", "double", "Of the cycle, all arms."),
+        Column("cpu_seconds", "double", "Of the cycle, all arms.", clock=True),
     ),
     primary_key=("parameters", "seed", "cycle", "arm"),
 )  # fmt: skip

@@ -34,7 +34,7 @@ SCHEMA_VERSION = Table(
     (
         Column("version", "integer", "1, 2, … in the order of the migrations."),
         Column("says", "varchar", "What the migration did."),
-        Column("applied_at", "timestamp", "When, UTC."),
+        Column("applied_at", "timestamp", "When, UTC.", clock=True),
     ),
     primary_key=("version",),
 )

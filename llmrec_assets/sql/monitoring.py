@@ -37,7 +37,7 @@ DRIFT = Table(
         Column("events_through", "bigint", "Newest event that was looked at.", (f"{RAW}.seq",)),
         Column("feedback_through", "bigint", "Newest feedback that was looked at.",
                (f"{FEEDBACK}.seq",)),
-        Column("measured_at", "timestamp", "UTC."),
+        Column("measured_at", "timestamp", "UTC.", clock=True),
     ),
     primary_key=("champion", "events_through", "feedback_through", "measure"),
 )  # fmt: skip

@@ -16,7 +16,7 @@ ERASURES = Table(
     "s1_raw_events",
     "erasures",
     (
-        Column("erased_at", "timestamp", "UTC. Nothing here says who it was."),
+        Column("erased_at", "timestamp", "UTC. Nothing here says who it was.", clock=True),
         Column("rows", "bigint", "Rows of all tables that were forgotten."),
         Column("files", "bigint", "Landing files that had rows of the user."),
         Column("model_versions", "varchar[]", "Versions whose training had seen the user."),

@@ -28,7 +28,7 @@ FILES = Table(
         Column("kind", "varchar", "events or items."),
         Column("content_hash", "varchar", "SHA-256 of the file: each content comes in once."),
         Column("name", "varchar", "Name of the file when it came in."),
-        Column("ingested_at", "timestamp", "When it came in, UTC."),
+        Column("ingested_at", "timestamp", "When it came in, UTC.", clock=True),
         Column("rows", "bigint", "Rows of the file: accepted, duplicates and rejected; 0 where"
                " it cannot be read, which is a line of rejected_events."),
         Column("accepted", "bigint", "Rows that were new, or took the place of a returned event."),
@@ -68,7 +68,7 @@ RAW_EVENTS = Table(
                (f"{EVENTS}.event_id",)),
         Column("file_hash", "varchar", "The file it came in."),
         Column("line", "bigint", "The line of that file; the row in Parquet."),
-        Column("ingested_at", "timestamp", "When it came in, UTC."),
+        Column("ingested_at", "timestamp", "When it came in, UTC.", clock=True),
     ),
     primary_key=("event_id",),
 )  # fmt: skip
@@ -102,7 +102,7 @@ REJECTED_EVENTS = Table(
         Column("line", "bigint", "Line of the file; null where the whole file is rejected."),
         Column("reason", "varchar", "Why; details are in brackets."),
         Column("row", "varchar", "Start of the row.", private=True),
-        Column("rejected_at", "timestamp", "When, UTC."),
+        Column("rejected_at", "timestamp", "When, UTC.", clock=True),
     ),
 )
 
@@ -140,7 +140,7 @@ RETRACTIONS = Table(
     (
         Column("content_hash", "varchar", "SHA-256 of the file."),
         Column("name", "varchar", "Name of the file when it came in."),
-        Column("retracted_at", "timestamp", "UTC."),
+        Column("retracted_at", "timestamp", "UTC.", clock=True),
         Column("first_seq", "bigint", "Lowest ingestion sequence number of its events or items;"
                " null where it had none of its own."),
         Column("rows", "bigint", "Events or items that went."),

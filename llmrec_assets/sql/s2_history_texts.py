@@ -11,7 +11,7 @@ from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
 from llmrec_assets.sql.increments import of_touched
 from llmrec_assets.sql.s2_statistics import CUT
 from llmrec_assets.sql.s2_tables import CLEAN, EVENT_DETAILS, HISTORY_TEXTS, ITEM_TEXTS
-from llmrec_assets.sql.shards import BELONGS, Shard
+from llmrec_assets.sql.shards import BELONGS, ShardedQuery
 
 # Times that are steps of each user's own have no moment in common, so no global split either.
 GLOBAL_CUT = f"select case when bool_and(timestamp is not null) then ({CUT}) end from {CLEAN}"
@@ -49,18 +49,18 @@ def global_cut(connection: duckdb.DuckDBPyConnection) -> int | None:
     return connection.execute(GLOBAL_CUT, share).fetchall()[0][0]
 
 
-def tell_histories(
-    connection: duckdb.DuckDBPyConnection,
-    shard: Shard,
-    telling: dict[str, object],
-    touched: bool = False,
-) -> None:
-    """Add the texts of the shard's users to history_texts.
+def told_histories(telling: dict[str, object], touched: bool = False) -> ShardedQuery:
+    """The texts of users, for history_texts.
 
     Needs the tables `words`, item_texts and event_details. `telling` has cut, joiner, separator,
     history_length (newest steps that are told) and history_characters (most of a text).
     `touched`: only of users in the table `touched_users`.
     """
-    parameters = {**telling, **shard.parameters}
     query = of_touched(HISTORIES) if touched else HISTORIES
-    HISTORY_TEXTS.insert(connection, f"{query} order by user_id, n_events", parameters)
+    return ShardedQuery(
+        HISTORY_TEXTS.full_name,
+        f"{query} order by user_id, n_events",
+        telling,
+        {CLEAN: "seq, user_id, item_id, behavior, time, positive, split"},
+        (ITEM_TEXTS.full_name, EVENT_DETAILS.full_name, "words"),
+    )

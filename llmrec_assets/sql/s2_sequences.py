@@ -29,7 +29,7 @@ from llmrec_assets.sql.s2_tables import (
     STEP_TEXTS,
     USER_SEQUENCES,
 )
-from llmrec_assets.sql.shards import BELONGS, Shard, shards
+from llmrec_assets.sql.shards import BELONGS, WHOLE, FillByShards, Shard, ShardedQuery
 
 # A bot does more on a day than people do, or hardly anything but push one item.
 BOT_ONE_ITEM_SHARE, BOT_ONE_ITEM_EVENTS = 0.8, 50
@@ -69,6 +69,11 @@ select shard.*, bot as is_bot,
         when bot and $drop_bots then 'bot'
     end as reason
 from shard join bots using (user_id)
+"""
+
+# Read once for all uses.
+TOUCHED_RAW = f"""
+select * exclude (text, context, file_hash, line) from {RAW} where {increments.IS_TOUCHED}
 """
 
 # Positive events at or after each one place it: the last positive is the test target, the one
@@ -187,7 +192,7 @@ def clean(
     caused_weight: float = 1.0,
     bot_one_item_share: float = BOT_ONE_ITEM_SHARE,
     bot_one_item_events: int = BOT_ONE_ITEM_EVENTS,
-    shard_count: int = 1,
+    fill: FillByShards = WHOLE,
     rebuild: bool = False,
 ) -> str:
     """Bring clean_events and removed_events up to date; the version of the statistics.
@@ -195,8 +200,8 @@ def clean(
     Needs the table `words`. Users are cleaned anew whose raw events changed, all of them where the
     rules did, on request, or under a k-core, which depends on everybody; with `k_core` of 0 or 1
     nobody is removed for having few events. The tables hold the same rows either way and for every
-    `shard_count`: users are judged and ordered in shards, the k-core and the statistics see the
-    events of all of them.
+    `fill`: users are judged and ordered in shards, the k-core and the statistics see the events of
+    all of them. An increment is small, and made in place.
     """
     rules = {
         "earliest": earliest,
@@ -218,12 +223,12 @@ def clean(
     else:
         CLEAN_EVENTS.clear(connection)
         REMOVED_EVENTS.clear(connection)
-    recomputed = _clean_users(connection, rules, k_core, caused_weight, shard_count, due)
+    recomputed = _clean_users(connection, rules, k_core, caused_weight, fill, due)
     if not due.reason and not increments.covers_raw_events(connection):
         due = replace(due, reason=builds.OUTSIDE)
         CLEAN_EVENTS.clear(connection)
         REMOVED_EVENTS.clear(connection)
-        recomputed = _clean_users(connection, rules, k_core, caused_weight, shard_count, due)
+        recomputed = _clean_users(connection, rules, k_core, caused_weight, fill, due)
     version = keep_statistics(connection)
     judge_outliers(connection, version, outlier_deviations)
     return _note_cleaning(connection, due, version, recomputed)
@@ -234,24 +239,25 @@ def _clean_users(
     rules: dict[str, object],
     k_core: int,
     caused_weight: float,
-    shard_count: int,
+    fill: FillByShards,
     due: increments.Due,
 ) -> int:
     """Add the rows of all users, or for an increment of those in `touched_users`; how many."""
+    fill = fill if due.reason else WHOLE
     connection.execute(
         f"create or replace temp table judged as {JUDGED_EVENTS} with no data",
         {**rules, **Shard().parameters},
     )
-    for shard in shards(shard_count):
-        judge_events(connection, shard, rules, touched=not due.reason)
+    if not due.reason:
+        connection.execute(f"create or replace temp table touched_raw as {TOUCHED_RAW}")
+    fill(connection, judged_events(rules, touched=not due.reason))
     if k_core > 1:
         _remove_below_core(connection, k_core)
     REMOVED_EVENTS.insert(
         connection,
         f"select {REMOVED_EVENTS.column_names} from judged where reason is not null order by seq",
     )
-    for shard in shards(shard_count):
-        order_events(connection, shard, caused_weight)
+    fill(connection, ordered_events(caused_weight))
     recomputed = increments.count_of(connection, "judged")
     if not due.reason:
         connection.execute(f"create or replace temp table rows_after as {ROWS_AFTER}")
@@ -282,33 +288,20 @@ def _note_cleaning(
     return version
 
 
-def judge_events(
-    connection: duckdb.DuckDBPyConnection,
-    shard: Shard,
-    rules: dict[str, object],
-    touched: bool = False,
-) -> None:
-    """Add the shard's raw events, each with the rule that removes it, to the table `judged`.
+def judged_events(rules: dict[str, object], touched: bool = False) -> ShardedQuery:
+    """Raw events, each with the rule that removes it, for the table `judged`.
 
-    `touched`: only those of users in the table `touched_users`, which are read once for all uses.
+    `touched`: only those of the table `touched_raw`.
     """
-    query = JUDGED_EVENTS
-    if touched:
-        connection.execute(
-            f"""create or replace temp table touched_raw as
-            select * exclude (text, context, file_hash, line) from {RAW}
-            where {increments.IS_TOUCHED}"""
-        )
-        query = query.replace(f"from {RAW}", "from touched_raw")
-    connection.execute(f"insert into judged by name ({query})", {**rules, **shard.parameters})
+    query = JUDGED_EVENTS.replace(f"from {RAW}", "from touched_raw") if touched else JUDGED_EVENTS
+    return ShardedQuery("judged", query, rules, {RAW: "* exclude (text, context)"})
 
 
-def order_events(
-    connection: duckdb.DuckDBPyConnection, shard: Shard, caused_weight: float = 1.0
-) -> None:
-    """Add the shard's events that no rule removed, in order and split, to clean_events."""
+def ordered_events(caused_weight: float = 1.0) -> ShardedQuery:
+    """The judged events that no rule removed, in order and split, for clean_events."""
     query = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
-    CLEAN_EVENTS.insert(connection, query, {"caused_weight": caused_weight, **shard.parameters})
+    weighing = {"caused_weight": caused_weight}
+    return ShardedQuery(CLEAN_EVENTS.full_name, query, weighing, {"judged": "*"}, ("words",))
 
 
 def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
@@ -333,7 +326,7 @@ def build_sequences(
     review_characters: int = 300,
     history_texts: bool = False,
     history_characters: int = 300,
-    shard_count: int = 1,
+    fill: FillByShards = WHOLE,
     rebuild: bool = False,
 ) -> int:
     """Bring the texts of items, steps and histories and user_sequences up to date.
@@ -341,7 +334,7 @@ def build_sequences(
     Needs the table `words`. Told anew are items whose newest delivery is another one, steps that
     came or went or whose item has another text, and users whom cleaning touched or whose items have
     another title. With `step_details`, whose scale of ratings depends on everybody, all steps and
-    history texts are. The tables hold the same rows either way and for every `shard_count`.
+    history texts are. The tables hold the same rows either way and for every `fill`.
 
     Returns:
         The number of items that have the built-in text because their own values break the template.
@@ -372,8 +365,8 @@ def build_sequences(
     if history_texts:
         cut = histories_sql.global_cut(connection)
         telling = reading | {"cut": cut, "history_characters": history_characters}
-    _tell_users(connection, telling, due, details_again, shard_count)
-    recomputed = _read_users(connection, reading, again, shard_count)
+    _tell_users(connection, telling, due, details_again, fill)
+    recomputed = _read_users(connection, reading, again, fill)
     users = increments.count_of(connection, "touched_users" if again else USER_SEQUENCES.full_name)
     state = increments.rows_of(connection, TOLD) | {"cut": telling and telling["cut"]}
     rows = USER_SEQUENCES.count(connection)
@@ -386,7 +379,7 @@ def _tell_users(
     telling: dict[str, object] | None,
     due: increments.Due,
     again: bool,
-    shard_count: int,
+    fill: FillByShards,
 ) -> None:
     """Bring history_texts up to date: those of `touched_users`, and of whom a new cut moves.
 
@@ -402,15 +395,14 @@ def _tell_users(
         increments.forget_touched(connection, HISTORY_TEXTS)
     else:
         HISTORY_TEXTS.clear(connection)
-    for shard in shards(shard_count):
-        histories_sql.tell_histories(connection, shard, telling, again)
+    (WHOLE if again else fill)(connection, histories_sql.told_histories(telling, again))
 
 
 def _read_users(
     connection: duckdb.DuckDBPyConnection,
     reading: dict[str, object],
     again: bool,
-    shard_count: int,
+    fill: FillByShards,
 ) -> int:
     """Bring user_sequences up to date, only by `touched_users` if `again`; rows that are new."""
     if again:
@@ -418,24 +410,23 @@ def _read_users(
     else:
         USER_SEQUENCES.clear(connection)
     before = USER_SEQUENCES.count(connection)
-    for shard in shards(shard_count):
-        read_histories(connection, shard, reading, again)
+    (WHOLE if again else fill)(connection, histories(reading, again))
     return USER_SEQUENCES.count(connection) - before
 
 
-def read_histories(
-    connection: duckdb.DuckDBPyConnection,
-    shard: Shard,
-    reading: dict[str, object],
-    touched: bool = False,
-) -> None:
-    """Add the histories of the shard's users to user_sequences.
+def histories(reading: dict[str, object], touched: bool = False) -> ShardedQuery:
+    """The histories of users, for user_sequences.
 
     `touched`: only of users in the table `touched_users`.
     """
-    parameters = {**reading, **shard.parameters}
     query = increments.of_touched(HISTORIES) if touched else HISTORIES
-    USER_SEQUENCES.insert(connection, f"{query} order by user_id", parameters)
+    return ShardedQuery(
+        USER_SEQUENCES.full_name,
+        f"{query} order by user_id",
+        reading,
+        {CLEAN: "user_id, time, seq, item_id, behavior"},
+        (ITEM_TEXTS.full_name, "words"),
+    )
 
 
 def removal_counts(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -104,7 +104,7 @@ VALUE_STATISTICS = Table(
         Column("std", "double", "Population standard deviation."),
         Column("minimum", "double", "Smallest."),
         Column("maximum", "double", "Largest."),
-        Column("computed_at", "timestamp", "UTC, last time these values came out."),
+        Column("computed_at", "timestamp", "UTC, last time these values came out.", clock=True),
     ),
     primary_key=("version", "fit", "feature", "behavior"),
 )

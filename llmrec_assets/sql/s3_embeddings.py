@@ -69,8 +69,8 @@ ITEM_ENCODER = Table(
         Column("blend_ndcg_tuned", "double", "The same with the tuned vectors."),
         Column("blend_gain_lower", "double", "Where the difference begins."),
         Column("blend_gain_upper", "double", "Where it ends."),
-        Column("cpu_seconds", "double", "Of tuning and judging."),
-        Column("decided_at", "timestamp", "UTC."),
+        Column("cpu_seconds", "double", "Of tuning and judging.", clock=True),
+        Column("decided_at", "timestamp", "UTC.", clock=True),
     ),
     primary_key=("version",),
 )  # fmt: skip
@@ -85,10 +85,10 @@ ENCODING_RUNS = Table(
         Column("characters", "bigint", "Of the encoded ones."),
         Column("tokens", "bigint", "Of the encoded ones, as the endpoint counts; null if local."),
         Column("cost", "double", "Tokens times the price; null if local."),
-        Column("seconds", "double", "Spent on encoding."),
+        Column("seconds", "double", "Spent on encoding.", clock=True),
         Column("seconds_saved", "double", "Texts that had a vector at this encoder's mean speed;"
-               " null before its first text."),
-        Column("ended_at", "timestamp", "UTC."),
+               " null before its first text.", clock=True),
+        Column("ended_at", "timestamp", "UTC.", clock=True),
     ),
 )  # fmt: skip
 

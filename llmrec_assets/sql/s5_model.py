@@ -32,7 +32,7 @@ TEMPORAL_MODEL = Table(
         Column("validation_ndcg_at_10", "double", "Masked, full ranking, evaluation fit."),
         Column("parameters", "bigint", "Learnt numbers."),
         Column("config", "varchar", "All settings as JSON."),
-        Column("trained_at", "timestamp", "UTC."),
+        Column("trained_at", "timestamp", "UTC.", clock=True),
     ),
     primary_key=("model_version",),
 )  # fmt: skip
@@ -139,7 +139,7 @@ CHAMPION_MODEL = Table(
                (f"{SCHEMA}.temporal_model.trained_through",)),
         Column("by_hand", "boolean", "Whether a person decided, and not the gate."),
         Column("thresholds", "varchar", "Of the gate, as JSON."),
-        Column("decided_at", "timestamp", "UTC."),
+        Column("decided_at", "timestamp", "UTC.", clock=True),
     ),
 )  # fmt: skip
 

@@ -31,7 +31,7 @@ RECOMMENDATIONS = Table(
                " fallback: a baseline ranked it, or nothing unseen was left."),
         Column("model_version", "varchar", "Champion, or baseline and hash of its data.",
                (f"{CHAMPION}.served",)),
-        Column("generated_at", "timestamp", "UTC."),
+        Column("generated_at", "timestamp", "UTC.", clock=True),
     ),
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ FILES = Table(
         Column("accepted", "bigint", "Responses it added."),
         Column("duplicates", "bigint", "Responses that were there already."),
         Column("rejected", "bigint", "Rows that cannot be used."),
-        Column("ingested_at", "timestamp", "UTC."),
+        Column("ingested_at", "timestamp", "UTC.", clock=True),
     ),
     primary_key=("content_hash",),
 )  # fmt: skip

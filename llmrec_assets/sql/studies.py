@@ -26,9 +26,11 @@ TEXT_ABLATION_FITS = Table(
         Column("network_ndcg_at_10", "double", "Of the network alone; null without one."),
         Column("network_recall_at_10", "double", "The same."),
         Column("epochs", "integer", "Of the network, chosen on validation."),
-        Column("cpu_seconds", "double", "Of fitting and of ranking once for every user."),
+        Column(
+            "cpu_seconds", "double", "Of fitting and of ranking once for every user.", clock=True
+        ),
         Column("gains_file", "varchar", "File of the arrays: float64 [users, 4], each user's."),
-        Column("measured_at", "timestamp", "UTC."),
+        Column("measured_at", "timestamp", "UTC.", clock=True),
     ),
     primary_key=("data_fingerprint", "code_version", "settings", "seed"),
 )
@@ -59,8 +61,8 @@ TEXT_ABLATION = Table(
         Column("recall_at_10", "double", "Mean over seeds."),
         Column("recall_spread", "double", "Standard deviation over seeds."),
         *_LESS,
-        Column("cpu_seconds", "double", "Of fitting and ranking, all slices; mean over seeds."),
-        Column("encoding_seconds", "double", "Spent once on the vectors that the variant reads."),
+        Column("cpu_seconds", "double", "Of fitting and ranking; mean over seeds.", clock=True),
+        Column("encoding_seconds", "double", "Spent once on the variant's vectors.", clock=True),
     ),
     primary_key=("slice", "scorer", "variant"),
 )  # fmt: skip

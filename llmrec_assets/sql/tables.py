@@ -15,7 +15,8 @@ class Column:
     """One column.
 
     `sources` names the columns it is computed from, as `schema.table.column`. `private` columns
-    (user ids, free text) are never shown in previews.
+    (user ids, free text) are never shown in previews. A `clock` tells when something was done, or
+    how long it took: it differs where the content does not, and fingerprints leave it out.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Column:
     description: str
     sources: tuple[str, ...] = ()
     private: bool = False
+    clock: bool = False
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def test_the_template_is_named_and_so_are_the_items_that_break_it(build, root):
     (root.landing_items / "items.csv").write_text("item_id,title,kg\na,A,2\nb,B,heavy\n")
     read = build(HEADER + "1,a,1,buy,,\n1,b,2,buy,,\n")
     made = resources_of(root)
-    resources = {name: made[name] for name in ("warehouse", "behavior_dictionary")}
+    resources = {name: made[name] for name in ("warehouse", "behavior_dictionary", "engine")}
 
     def metadata(source):
         result = user_sequences(SequencesConfig(text_template=source), **resources)

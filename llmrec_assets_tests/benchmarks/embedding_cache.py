@@ -23,6 +23,7 @@ import numpy as np
 from llmrec_assets.assets import s3_embeddings, text_steps
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.encoder import TextEncoder
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s2_tables import HISTORY_TEXTS
 
@@ -83,7 +84,7 @@ def measure(root: Path, model: str) -> dict[str, object]:
     wanted = {name: resources[name] for name in names}
     context, encoder = dg.build_asset_context(), TextEncoder(model=model)
     started, cpu = time.perf_counter(), time.process_time()
-    result = s3_embeddings.text_features(context, **wanted, encoder=encoder)
+    result = s3_embeddings.text_features(context, **wanted, encoder=encoder, engine=Engine())
     assert isinstance(result, dg.MaterializeResult)
     metadata = result.metadata or {}
     return {

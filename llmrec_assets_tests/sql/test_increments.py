@@ -22,6 +22,7 @@ from llmrec_assets.sql import (
 )
 from llmrec_assets.sql.s1_raw_items import take_items
 from llmrec_assets.sql.s1_tables import TABLES
+from llmrec_assets.sql.shards import InPlace
 from llmrec_assets.sql.training_data import load
 from llmrec_assets_tests.sql.test_s1_retractions import HEADER, Store, csv
 
@@ -53,7 +54,7 @@ class Pipeline(Store):
     def __init__(self, folder, rules=None, reading=None, shard_count=1):
         super().__init__(folder)
         self.connection.execute("set threads = 1")  # of so few rows
-        self.shards = {"shard_count": shard_count}
+        self.shards = {"fill": InPlace(shard_count)}
         self.rules = RULES | (rules or {})
         self.reading = {"history_length": 3, "description_characters": 9} | (reading or {})
         self.statistics, self.n = "", 0

@@ -10,7 +10,7 @@ from llmrec_assets.core.behaviors import Behavior
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s2_sequences, s2_tables
 from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
-from llmrec_assets.sql.shards import BELONGS, Shard, shards
+from llmrec_assets.sql.shards import BELONGS, InPlace, Shard, shards
 
 BEHAVIORS = {"buy": Behavior(weight=2), "skip": Behavior(positive=False)}
 TABLES = {
@@ -70,7 +70,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             k_core=k_core,
             outlier_deviations=6.0,
             caused_weight=0.5,
-            shard_count=shard_count,
+            fill=InPlace(shard_count),
             rebuild=True,
         )
         s2_sequences.build_sequences(
@@ -80,7 +80,7 @@ def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.D
             description_characters=9,
             step_details=True,
             history_texts=True,
-            shard_count=shard_count,
+            fill=InPlace(shard_count),
             rebuild=True,
         )
     return {

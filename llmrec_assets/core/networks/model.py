@@ -9,6 +9,7 @@ from torch import nn
 from llmrec_assets.core.batches import Batch
 from llmrec_assets.core.config import ModelConfig
 from llmrec_assets.core.fusion import make_fusion
+from llmrec_assets.core.networks.dropout import Dropout
 from llmrec_assets.core.networks.recurrent import Recurrent
 from llmrec_assets.core.networks.text import TextTable, text_rows_of
 from llmrec_assets.core.networks.transformer import Transformer
@@ -46,9 +47,12 @@ class NextItemModel(nn.Module):
             self.numeric = nn.Linear(2 * n_numeric, width)
             names.append("numeric")
         self.fuse = make_fusion(config.fusion, names, width, {**config.fusion_weights})
-        self.input = nn.Sequential(nn.LayerNorm(width), nn.Dropout(config.dropout))
+        self.input = nn.Sequential(nn.LayerNorm(width), Dropout(config.dropout))
         self.encode = _encoder(config)
-        self.output = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, width))
+        recurrent = config.network != "transformer"
+        self.output = nn.Sequential(
+            Dropout(config.dropout, steps_first=recurrent), nn.Linear(width, width)
+        )
         self.offset = nn.Parameter(torch.zeros(()))  # of all logits; only the sigmoid needs it
         self._initialise()
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from llmrec_assets.core.networks.dropout import Dropout
+
 
 class Transformer(nn.Module):
     """[B, L, d] to [B, L, d]: a step attends to itself and the steps before it.
@@ -41,11 +43,11 @@ class Block(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, 2 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * width, width),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, steps_BLd: torch.Tensor) -> torch.Tensor:
         """One layer's update of every step."""

@@ -83,12 +83,24 @@ class Migration:
     apply: Callable[[duckdb.DuckDBPyConnection], None]
 
 
-def _nothing(_: duckdb.DuckDBPyConnection) -> None:
-    """Only derived tables have another form."""
+def _tell_kinds_of_retractions(connection: duckdb.DuckDBPyConnection) -> None:
+    """What was taken back were files of events; the kind is part of the key since items may be."""
+    table = s1_tables.RETRACTIONS
+    form = _form(connection, table)
+    if form is None or form.key == table.primary_key:
+        return
+    connection.execute(f"create or replace temp table taken_back as from {table.full_name}")
+    connection.execute(f"drop table {table.full_name}")
+    table.create(connection)
+    table.insert(connection, "select *, 'events' as kind from taken_back")
+    connection.execute("drop table taken_back")
 
 
 # In order; the place in the list, from 1, is the version. Never change one that was released.
-MIGRATIONS: tuple[Migration, ...] = (Migration("the store tells its version", _nothing),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("the store tells its version, and the kind of what was taken back",
+              _tell_kinds_of_retractions),
+)  # fmt: skip
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:

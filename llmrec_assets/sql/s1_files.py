@@ -63,8 +63,6 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of the stage where they are missing."""
     for table in (*TABLES, EXPIRIES, FILE_AGES):
         table.create(connection)
-    # A store made before files of items could be taken back.
-    connection.execute(f"update {RETRACTIONS.full_name} set kind = 'events' where kind is null")
 
 
 def is_known(connection: duckdb.DuckDBPyConnection, kind: Kind, content_hash: str) -> bool:

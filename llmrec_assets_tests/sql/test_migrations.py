@@ -18,6 +18,10 @@ alter table s4_features.fused_features drop column recommended;
 drop table s4_features.users;
 create table s4_features.users (user_code bigint, user_id varchar, primary key (user_id));
 alter table s1_raw_events.raw_events drop column caused_by;
+drop table s1_raw_events.retractions;
+create table s1_raw_events.retractions (content_hash varchar, name varchar, retracted_at timestamp,
+    first_seq bigint, rows bigint, restored bigint, because varchar, primary key (content_hash));
+insert into s1_raw_events.retractions (content_hash, name) values ('gone', 'events-of-bots.csv');
 """
 COMPARED = {
     "s1_raw_events.raw_events": "* exclude (ingested_at)",
@@ -45,6 +49,8 @@ def test_the_next_run_of_a_store_of_a_previous_form_equals_one_from_nothing(root
     run_job()
     assert versions(root.warehouse) == len(MIGRATIONS)
     old = Warehouse(path=str(root.warehouse))
+    taken_back = old.read("select kind, name from s1_raw_events.retractions")
+    assert taken_back.values.tolist() == [["events", "events-of-bots.csv"]]
 
     fresh = Layout(root.root.with_name("fresh"))
     fresh.landing_events.mkdir(parents=True)

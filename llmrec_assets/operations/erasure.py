@@ -18,7 +18,7 @@ from llmrec_assets.operations.landing_edits import edit
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.serving import segments
-from llmrec_assets.sql import persons, s1_retention
+from llmrec_assets.sql import increments, persons, s1_retention
 from llmrec_assets.sql.landing_files import StagedFile
 from llmrec_assets.sql.landing_lines import BadFile, NoRows
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
@@ -54,7 +54,7 @@ def forget(layout: Layout, user: str) -> Forgotten:
     with warehouse.connect() as connection:
         versions = persons.versions_that_saw(connection, known)
         texts = persons.personal_texts(connection, known)
-        files, unread = [], []
+        files, unread, refused = [], [], []
         for kind, folder in (
             ("events", layout.landing_events),
             ("feedback", layout.landing_feedback),
@@ -71,8 +71,11 @@ def forget(layout: Layout, user: str) -> Forgotten:
                 if edited:
                     edited.replace()
                     files.append(edited.name)
+                    refused.append((kind, edited.content_hash, path.name, edited.lines))
         if rows := persons.forget_user(connection, known):
             persons.record_erasure(connection, rows, len(files), versions, texts)
+        for lines in refused:  # also those of which no text is kept that could name the user
+            s1_retention.forget_rejected_lines(connection, *lines)
     if people := warehouse.people:
         people.forget(known)
     return Forgotten(rows, files, unread, versions)
@@ -99,18 +102,20 @@ def _rows_of(user: str, known: str, staged: StagedFile) -> tuple[str, list[objec
 
 
 def sweep(layout: Layout, rewrite: bool = True) -> None:
-    """Take away what new lists left behind: vectors, older packages, freed pages.
+    """Take away what new lists left behind: vectors, words of increments, packages, freed pages.
 
-    `rewrite` copies the DuckDB file: nothing else may use it meanwhile.
+    `rewrite` copies the DuckDB file, and takes away what killed tasks left: no run may be at work.
     """
     with Warehouse(path=str(layout.warehouse)).connect() as connection:
         left = {*persons.texts_left(connection), *s1_retention.texts_left(connection)}
         _wipe_vectors(connection, layout.arrays, sorted(left))
         persons.finish_erasures(connection)
         s1_retention.finish_texts(connection)
+        increments.forget_words_so_far(connection)
         is_empty = not RAW_EVENTS.count(connection)
     if rewrite:
         _rewrite(layout.warehouse)
+        shutil.rmtree(layout.tasks, ignore_errors=True)
     if is_empty:  # no list is drawn any more that could take the place of the last ones
         for path in (layout.current_package, layout.recommendations):
             path.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from llmrec_assets.sql.s1_tables import REPAIRED_PREFIX
 
 # What an export tells a person; it does not come back.
 TOLD = ("rejected_file", "rejected_line", "rejected_because", "rejected_row")
+_REQUIRED = {"events": REQUIRED, "items": ("item_id",)}
 _COLUMNS = {"events": (*REQUIRED, *OPTIONAL), "items": ("item_id", *TEXTS, "price")}
 
 
@@ -98,7 +99,8 @@ def replay(layout: Layout, source: Path) -> Replayed:
     """
     rows = read_rows(source)
     kind = _kind_of(source.name, rows)
-    kept = [{name: cell for name, cell in row.items() if name not in TOLD} for row in rows]
+    required = dict.fromkeys(_REQUIRED[kind], "")  # else one that all rows lack is no column
+    kept = [required | {n: cell for n, cell in row.items() if n not in TOLD} for row in rows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept).encode()
     content_hash = hashlib.sha256(text).hexdigest()
     folder = layout.landing_events if kind == "events" else layout.landing_items

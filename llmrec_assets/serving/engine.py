@@ -95,11 +95,12 @@ class Engine:
         while self._ranker is None:  # a newly published package may be quicker
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            another = await self.start(ranker.package, 0)  # it was checked when it took over
             try:
+                another = await self.start(ranker.package, 0)  # it was checked when it took over
                 await another.ready()
-            except Refused as error:
-                logs.warn("it cannot be replaced", package=ranker.package.name, reason=str(error))
+            except (Refused, OSError) as error:  # such as no memory for one more process
+                reason = str(error) if isinstance(error, Refused) else type(error).__name__
+                logs.warn("it cannot be replaced", package=ranker.package.name, reason=reason)
                 continue
             if self._ranker is None:
                 self.use(another)

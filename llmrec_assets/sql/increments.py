@@ -164,6 +164,21 @@ def forget_words(connection: duckdb.DuckDBPyConnection) -> None:
     MOVED_EVENTS.clear(connection)
 
 
+def forget_words_so_far(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget what all builds until now touched: the events that went are among it.
+
+    A later table that is not yet up to date with them is then built whole.
+    """
+    if builds.last_build(connection, CLEAN_EVENTS) is None:
+        return
+    connection.execute(
+        f"update {builds.builds_of(CLEAN_EVENTS.schema).full_name} set whole_since = number"
+        " where table_name = ?",
+        [CLEAN_EVENTS.name],
+    )
+    forget_words(connection)
+
+
 def due(
     connection: duckdb.DuckDBPyConnection,
     table: Table,

@@ -24,7 +24,8 @@ def pseudonym(connection: duckdb.DuckDBPyConnection, column: str) -> str:
 def rename(cursor: duckdb.DuckDBPyConnection, database: str) -> str:
     """Make the view of the staged rows by pseudonyms; its name.
 
-    What could not be read may hold an id anywhere: of that only line and reason stay.
+    What could not be read may hold an id anywhere: of that only line and reason stay. The text
+    is empty, not null, as of what was forgotten: the row is still to be mended.
     """
     cursor.execute(
         f"""create table {database}.people as
@@ -37,7 +38,7 @@ def rename(cursor: duckdb.DuckDBPyConnection, database: str) -> str:
             else json_merge_patch(raw, json_object('user_id', pseudonym))::varchar end as raw)
         from {database}.rows_read r left join {database}.people using (user_id)"""
     )
-    cursor.execute(f"update {database}.rejects set row = null")
+    cursor.execute(f"update {database}.rejects set row = ''")
     return "rows_named"
 
 

@@ -181,6 +181,31 @@ def _merge(connection: duckdb.DuckDBPyConnection, kind: str, old: str, new: str)
         [old, new],
     )
     connection.execute(f"delete from {ledger} where content_hash = ?", [old])
+    if kind == "events":
+        _merge_repairs(connection, old, new)
+
+
+def _merge_repairs(connection: duckdb.DuckDBPyConnection, old: str, new: str) -> None:
+    """A row of both is a repair if it was one in either, and taken back once."""
+    repairs, retractions = "s1_raw_events.repairs", "s1_raw_events.retractions"
+    if is_there(connection, repairs):
+        both = f"select kind, line from {repairs} where file_hash = $new"
+        connection.execute(
+            f"""update {repairs} as r set reason = null from {repairs} as o
+            where r.file_hash = $new and o.file_hash = $old and (r.kind, r.line) = (o.kind, o.line)
+                and o.reason is null""",
+            {"old": old, "new": new},
+        )
+        connection.execute(
+            f"delete from {repairs} where file_hash = $old and (kind, line) in ({both})",
+            {"old": old, "new": new},
+        )
+    if is_there(connection, retractions):
+        connection.execute(
+            f"""delete from {retractions} where content_hash = $old and kind in (
+                select kind from {retractions} where content_hash = $new)""",
+            {"old": old, "new": new},
+        )
 
 
 def has_texts(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -162,9 +162,14 @@ def retake_events(
             and line not in (select line from judged)"""
     )
     _add(connection, arrival)
+    landing_names.remember(
+        connection,
+        staged.people,
+        "select user_id from typed where line not in (select line from judged)",
+    )
     verdicts = connection.execute(
-        f"""select line, verdict, raw from typed left join judged using (line)
-        join {staged.view} using (line)
+        f"""select line, verdict, {scrubbed(connection, "raw")}
+        from typed left join judged using (line) join {staged.view} using (line)
         where typed.event_id in (select event_id from {lost}) order by line"""
     ).fetchall()
     connection.execute("drop table typed; drop table judged; drop table referred")
@@ -198,14 +203,18 @@ def add_event_ids(
     unstage(connection, staged)
 
 
-def stage_events(connection: duckdb.DuckDBPyConnection, path: Path) -> StagedFile:
-    """A file of events as it lies there.
+def stage_events(
+    connection: duckdb.DuckDBPyConnection, path: Path, as_given: bool = False
+) -> StagedFile:
+    """A file of events as it lies there; with its ids, not pseudonyms, `as_given`.
 
     Raises:
         BadFile: nothing of the file can be used.
     """
     optional = (*OPTIONAL, REFERENCE)
-    return stage_file(connection, path, required=REQUIRED, optional=optional, ids=IDS)
+    return stage_file(
+        connection, path, required=REQUIRED, optional=optional, ids=IDS, as_given=as_given
+    )
 
 
 def _add(connection: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:

@@ -85,10 +85,16 @@ def in_full(
 ) -> dict[int, dict[str, str] | str]:
     """Line → its cells, or its text where it has none, as a landing file has them.
 
+    With the ids of users as given: a mended row is delivered as the rejected one was.
+
     Raises:
         BadFile: nothing of the file can be used.
     """
-    staged = (stage_events if kind == "events" else stage_items)(connection, path)
+    staged = (
+        stage_events(connection, path, as_given=True)
+        if kind == "events"
+        else stage_items(connection, path)
+    )
     others = "others" if kind == "items" else "null"
     rows = connection.execute(
         f"""select line, raw, {others}, null from {staged.view}

@@ -12,6 +12,7 @@ from llmrec_assets.layout import Layout
 from llmrec_assets.operations import erasure
 from llmrec_assets.operations.mending import NotMendable, export_rejected, replay
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s1_rejections
 from llmrec_assets.sql.s1_repairs import REFERENCE
 from llmrec_assets_tests.assets.raw_store import HEADER, RawStore
 from llmrec_assets_tests.operations.test_erasure import llmrec
@@ -182,6 +183,40 @@ def test_a_user_who_was_named_by_a_mended_row_is_erased_and_the_row_stays_closed
     assert file_hash == hashlib.sha256(landed.path.read_bytes()).hexdigest()
     assert export_rejected(layout, target, "events").rows == 3
     assert store.run()[0]["raw_events"]["new_files"] == 0
+
+
+def test_two_mended_files_that_an_erasure_makes_alike_are_one(store, layout, tmp_path):
+    store.run()
+    target = tmp_path / "mend.csv"
+    export_rejected(layout, target, "events")
+    exported = target.read_bytes()
+    for cells in ({"user_id": "somebody"}, {"user_id": "somebody", "timestamp": "1"}):
+        target.write_bytes(exported)
+        mend(target, {"2": cells, "4": {"user_id": "u3"}, "6": None, "7": None})
+        replay(layout, target)
+        store.run()
+    assert store.rows("user_id") == [("somebody",), ("u2",), ("u3",)]
+    erasure.forget(layout, "somebody")
+    assert store.rows("user_id") == [("u2",), ("u3",)]
+    ((file_hash, n),) = store.rows("file_hash, count(*)", "repairs", "group by all")
+    names = [path for path in layout.landing_events.iterdir() if path.name != "a.csv"]
+    assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in names} == {file_hash}
+    assert n == 2
+    assert store.rows("reason", "repairs where reason is not null") == []
+    assert store.run()[0]["raw_events"]["new_files"] == 0
+
+
+def test_a_cell_that_stays_empty_leaves_the_row_to_be_mended(store, layout, tmp_path):
+    store.run()
+    target = tmp_path / "mend.csv"
+    export_rejected(layout, target, "events")
+    mend(target, {"2": {"timestamp": ""}, "4": None, "6": None, "7": None})
+    replay(layout, target)
+    store.run()
+    with store.warehouse.connect() as connection:
+        found = s1_rejections.open_rejections(connection, "events")
+    assert [(one.file, one.line) for one in found] == [("a.csv", n) for n in (2, 4, 6, 7)]
+    assert found[0].reason == "timestamp is empty"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """With a key, nothing but the landing zone and what is published for consumers names a user."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -12,12 +13,14 @@ import pytest
 
 from llmrec_assets.core.pseudonyms import Pseudonyms
 from llmrec_assets.layout import Layout
-from llmrec_assets.operations import erasure, retention
+from llmrec_assets.operations import erasure, mending, retention
+from llmrec_assets.operations.doctor import examine
 from llmrec_assets.operations.export import export_user
 from llmrec_assets.operations.search import find_user
 from llmrec_assets.resources.people import People
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.settings import SettingError
+from llmrec_assets.sql import s1_rejections
 from llmrec_assets_tests.operations.test_erasure import CONFIG, llmrec
 from llmrec_assets_tests.serving.process import Process
 
@@ -212,7 +215,31 @@ def test_rejected_rows_are_kept_without_ids(root, run_job, keyed):
     )
     assert len(rows) == 2
     assert NAMES.of(USERS[0]) in rows["row"][0]
-    assert pd.isna(rows["row"][1])
+    assert rows["row"][1] == ""
+    with resources_of(root)["warehouse"].connect() as connection:
+        assert len(s1_rejections.open_rejections(connection, None)) == 2
+    erasure.forget(root, USERS[0])
+    with resources_of(root)["warehouse"].connect() as connection:
+        assert s1_rejections.open_rejections(connection, None) == []
+
+
+@pytest.mark.usefixtures("keyed")
+def test_who_comes_by_a_mended_row_is_published_by_id(root, run_job, tmp_path):
+    land(root)
+    with (root.landing_events / "0.csv").open("a") as file:
+        file.write("somebody new,i1,buy,no time,new\n")
+    run_job("ingest")
+    target = tmp_path / "mend.jsonl"
+    assert mending.export_rejected(root, target, "events").rows == 3
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert rows[1]["rejected_row"] == f"{USERS[0]},i1,one,cell,too,many"
+    (mended,) = (row for row in rows if row.get("event_id") == "new")
+    target.write_text(json.dumps(mended | {"timestamp": "2026-01-03"}))
+    mending.replay(root, target)
+    run_job(config=CONFIG)
+    assert NAMES.of("somebody new") in users_of(root)
+    assert set(pd.read_parquet(root.recommendations)["user_id"]) == {*USERS, "somebody new"}
+    assert [finding for finding in examine(root) if not finding.well] == []
 
 
 def test_entries_of_the_map_are_bound_to_their_pseudonyms(tmp_path, keyed):

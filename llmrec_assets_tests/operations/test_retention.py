@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from llmrec_assets.operations import landing_edits, retention
+from llmrec_assets.operations import erasure, landing_edits, retention
 from llmrec_assets.operations.search import find_user
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql import s2_sequences
 from llmrec_assets.sql.s1_retention import RelativeTimes
 from llmrec_assets_tests.operations.test_erasure import CONFIG, llmrec
 
@@ -193,6 +194,30 @@ def test_files_that_are_alike_once_old_rows_are_gone_are_one(root, run_job):
     assert events(root) == ["a-1"]
     counts = read(root, "select count(*) as n, sum(accepted) as accepted from s1_raw_events.files")
     assert counts.to_dict("records") == [{"n": 1, "accepted": 3}]
+
+
+def test_a_sweep_takes_away_what_increments_and_killed_tasks_left(root, run_job):
+    land(root, "a.csv", [event(HALF, n, 40 - 5 * n) for n in range(8)])
+    run_job("ingest")
+    rules = {"earliest": "1990-01-01", "bot_events_per_day": 9, "drop_bots": False, "k_core": 0,
+             "outlier_deviations": 6}  # fmt: skip
+
+    def clean():
+        with resources_of(root)["warehouse"].connect() as connection:
+            s2_sequences.register_words(connection, {}, "en")
+            s2_sequences.clean(connection, **rules)
+
+    clean()
+    forget(root)
+    clean()
+    assert len(read(root, "from s2_sequences.moved_events where gone")) == 2
+    root.tasks.mkdir()
+    (root.tasks / "part-0.parquet").write_bytes(b"of a task")
+    erasure.sweep(root, rewrite=False)
+    assert read(root, "from s2_sequences.moved_events").empty
+    assert root.tasks.exists(), "a run may be at work"
+    erasure.sweep(root)
+    assert not root.tasks.exists()
 
 
 def test_relative_times_are_refused(root, run_job):

@@ -101,3 +101,18 @@ def test_a_store_from_before_items_could_be_taken_back_keeps_what_was(store):
     with pytest.raises(UnknownFile, match=r"no file of events or items 'bot\.csv'"):
         retract(store, "bot.csv")
     assert retract(store, "people.csv").rows == 72
+
+
+def test_a_row_that_is_refused_by_a_retraction_is_scrubbed_too(root, run_job):
+    def land(name, *said):
+        rows = "".join(f"u,i,2026-01-0{n},buy,e1,{text}\n" for n, text in enumerate(said, start=1))
+        text = "user_id,item_id,timestamp,behavior,event_id,text\n" + rows
+        (root.landing_events / name).write_text(text)
+        run_job("ingest")
+
+    land("a.csv", "hello")
+    land("b.csv", "mail a@example.com", "mail b@example.com")
+    retract(root, "a.csv")
+    kept = resources_of(root)["warehouse"].read('select "row" from s1_raw_events.rejected_events')
+    (row,) = kept["row"]
+    assert "mail [e-mail]" in row

@@ -1,5 +1,6 @@
 """The process that ranks is replaced where it ends, and nobody's request fails meanwhile."""
 
+import asyncio
 import itertools
 import os
 import signal
@@ -7,6 +8,11 @@ import time
 
 import psutil
 import pytest
+
+from llmrec_assets.serving import engine as engines
+from llmrec_assets.serving.engine import Engine
+from llmrec_assets.serving.measures import ServiceMeasures
+from llmrec_assets.serving.rankers import Ranker
 
 
 def rankers(process):
@@ -72,3 +78,27 @@ def test_an_old_package_leaves_no_process(start, store, serving_root):
     process.wait_for_log("package took over")
     before.wait(timeout=20)
     assert len(rankers(process)) == 1
+
+
+def test_a_process_that_cannot_be_started_now_is_started_later(monkeypatch, tmp_path):
+    """As where the memory that took the first one is still short; the package is not there."""
+    monkeypatch.setattr(engines, "_FIRST_PAUSE", 0.01)
+    started, start = [], Engine.start
+
+    async def short_of_memory(self, package, canary_users):
+        started.append(package)
+        if len(started) == 1:
+            raise OSError(12, "Cannot allocate memory")
+        return await start(self, package, canary_users)
+
+    monkeypatch.setattr(Engine, "start", short_of_memory)
+
+    async def play():
+        engine = Engine(0.05, 8, ServiceMeasures())
+        engine.use(await Ranker.start(tmp_path, 0, 0.05, False))
+        while len(started) < 2:
+            await asyncio.sleep(0.05)
+        await engine.stop()
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+    assert started == [tmp_path] * 2

@@ -328,3 +328,26 @@ def test_who_is_many_builds_behind_is_built_whole(built, monkeypatch):
     assert built.how()["rows_recomputed"] == 0
     assert built.how(s4_tables.TEMPORAL_FEATURES)["build"] == f"full: {builds.BEHIND}"
     assert_equal_to_a_rebuild(built)
+
+
+def test_nothing_is_left_of_events_that_went_once_it_is_forgotten(built):
+    built.rows("delete from s1_raw_events.raw_events where event_id = 'e1'")
+    built.build()
+    gone = "select user_id, item_id from s2_sequences.moved_events where gone"
+    assert built.rows(gone) == [("u1", "i1")]
+    increments.forget_words_so_far(built.connection)
+    assert built.rows(gone) == built.rows("from s2_sequences.touched_users") == []
+    built.events([("e9", "u2", "i1", "4", "buy", "", "")])
+    built.build()
+    for table in (s2_tables.CLEAN_EVENTS, *FOLLOWING):
+        assert built.how(table)["build"] == "increment", table.name
+    assert_equal_to_a_rebuild(built)
+
+
+def test_who_was_behind_what_is_forgotten_is_built_whole(built):
+    built.events([("e9", "u1", "i1", "7", "buy", "", "")])
+    built.clean()
+    increments.forget_words_so_far(built.connection)
+    built.build()
+    assert built.how(s4_tables.TEMPORAL_FEATURES)["build"] == f"full: {builds.BEHIND}"
+    assert_equal_to_a_rebuild(built)

@@ -326,6 +326,10 @@ def test_the_night_forgets_only_where_a_limit_is_set(night, monkeypatch):
     assert "LLMREC_RETENTION_DAYS is 0" in asked().skip_message
     monkeypatch.setattr(schedules, "RETENTION_DAYS", 30)
     assert asked().run_key == "2026-01-02"
+    instance.add_run(dg.DagsterRun(job_name="warm_start", status=dg.DagsterRunStatus.STARTED))
+    assert asked().run_key == "2026-01-02", "a run that forgets nothing does not stand for it"
+    instance.add_run(dg.DagsterRun(job_name="full_loop", status=dg.DagsterRunStatus.STARTED))
+    assert "forgets too" in asked().skip_message
 
 
 def test_every_job_has_a_time_limit():

@@ -195,14 +195,13 @@ def test_two_mended_files_that_an_erasure_makes_alike_are_one(store, layout, tmp
         mend(target, {"2": cells, "4": {"user_id": "u3"}, "6": None, "7": None})
         replay(layout, target)
         store.run()
-    assert store.rows("user_id") == [("somebody",), ("u2",), ("u3",)]
+    assert sorted(store.rows("user_id")) == [("somebody",), ("u2",), ("u3",)]
     erasure.forget(layout, "somebody")
-    assert store.rows("user_id") == [("u2",), ("u3",)]
-    ((file_hash, n),) = store.rows("file_hash, count(*)", "repairs", "group by all")
+    assert sorted(store.rows("user_id")) == [("u2",), ("u3",)]
+    ((file_hash, *_), _) = repairs = store.rows("file_hash, line, reason", "repairs", "all")
+    assert [row[1:] for row in repairs] == [(1, None), (2, None)]
     names = [path for path in layout.landing_events.iterdir() if path.name != "a.csv"]
     assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in names} == {file_hash}
-    assert n == 2
-    assert store.rows("reason", "repairs where reason is not null") == []
     assert store.run()[0]["raw_events"]["new_files"] == 0
 
 

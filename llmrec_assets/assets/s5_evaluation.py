@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from llmrec_assets.core.judging import Judgement
 
 BASELINES = get_args(Baseline)
+HIDE_SEEN = setting("EXCLUDE_SEEN", True)
+COMPARED = ["popularity", "decayed_markov"] + ([] if HIDE_SEEN else ["own_history"])
 
 
 class EvaluationConfig(dg.Config):
@@ -45,9 +47,10 @@ class EvaluationConfig(dg.Config):
         description="Also fit on all events before one time and rank each user's next one.",
     )
     baselines: list[str] = Field(
-        default=["popularity", "decayed_markov"],
+        default=COMPARED,
         description=f"Rankings without training to compare with, of {', '.join(BASELINES)}. A"
-        " model must beat all of them to serve; else the best of them does.",
+        " model must beat all of them to serve; else the best of them does. Of lists that show"
+        " what was seen own_history tells what repeats alone give.",
         min_length=1,
     )
     thresholds: list[float] = Field(
@@ -56,7 +59,7 @@ class EvaluationConfig(dg.Config):
         " recommended, each with the items and targets that reach it.",
     )
     hide_seen: bool = Field(
-        default=setting("EXCLUDE_SEEN", True),
+        default=HIDE_SEEN,
         description="Lists leave out the items of the history: the gate then decides by targets"
         " that are not in it, where enough users have one. Else items of the history are candidates"
         " in the metrics that decide.",

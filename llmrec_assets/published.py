@@ -52,7 +52,10 @@ class BrokenPackage(ValueError):
 
 
 class Champion(BaseModel):
-    """A version with its scores on held-out events, masked, among all items; None: never judged."""
+    """A version with its scores on held-out events; None: never judged.
+
+    Among all items, but for those of the history where lists hide these.
+    """
 
     version: str
     ndcg_at_10: float | None = None

@@ -72,6 +72,7 @@ SERVED = [
     ("model", {"diversity": 0.4, "exploration": 0.2}),
     ("popularity", {}),
     ("decayed_markov", {}),
+    ("own_history", {"exclude_seen": False}),
 ]
 
 
@@ -180,3 +181,18 @@ def test_two_packages_are_kept_and_the_newest_is_current(root, run_job, publish)
 
 def test_both_know_the_same_numeric_features():
     assert NUMERIC == NUMERIC_FEATURES
+
+
+def test_what_was_bought_just_now_is_own_history_at_once(root, run_job, publish):
+    write_events(root, "again.csv", range(22, 25))  # everybody comes back to the first items
+    run_job("ingest")
+    package = publish("own_history", exclude_seen=False)
+    first = online(package, [History(3)])["code"].tolist()
+    item = first[-1]
+    bought = [NewEvent(item, 1, 1_900_000_000_000_000 + place) for place in range(2)]
+    then = online(package, [History(3, bought)])["code"].tolist()
+    assert then.index(item) < first.index(item)
+    newcomers = [History(None, bought[:1]), History(None)]
+    nobody = online(package, newcomers)
+    assert nobody.loc[nobody["user"] == 0, "code"].iloc[0] == item
+    assert nobody.loc[nobody["user"] == 1, "code"].iloc[0] != item

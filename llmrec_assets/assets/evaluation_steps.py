@@ -105,6 +105,7 @@ def evaluate_versions(
         data,
         split,
         hide_seen=hide_seen,
+        unseen=hide_seen,
         curve_users=curve_users,
         seed=config["seed"],
     )
@@ -124,7 +125,7 @@ def evaluate_versions(
         ]
         scorers = named_baselines(compared, older_events, global_time_split(older_events.sequences))
         judged, past = _judge_globally(
-            version, older_events, ModelConfig(**config), training, scorers
+            version, older_events, ModelConfig(**config), training, scorers, hide_seen
         )
         found.append(judged)
     return Judgement.joined(found, further), notes, past
@@ -151,6 +152,7 @@ def _judge_globally(
     config: ModelConfig,
     training: dict[str, Any],
     scorers: list[Named],
+    hide_seen: bool,
 ) -> tuple[Judgement, PastFit | None]:
     """The judgement of a fit on all events before one time, for each user's next event after it.
 
@@ -172,7 +174,7 @@ def _judge_globally(
             fitted = PastFit(challenger, data, split.train_end)
         except NothingToLearn:
             pass  # nobody has two events before the cut: the baselines stand alone
-    return judge("global_time", scorers, data, split), fitted
+    return judge("global_time", scorers, data, split, hide_seen=hide_seen), fitted
 
 
 def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dict[str, int]:

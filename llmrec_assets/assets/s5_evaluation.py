@@ -14,6 +14,7 @@ from llmrec_assets.assets.table_metadata import (
 )
 from llmrec_assets.core.behaviors import hiding, in_role
 from llmrec_assets.core.config import Baseline
+from llmrec_assets.core.deciding import told
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.registry import CHAMPION, Registry
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from llmrec_assets.core.judging import Judgement
 
 BASELINES = get_args(Baseline)
+HIDE_SEEN = setting("EXCLUDE_SEEN", True)
+COMPARED = ["popularity", "decayed_markov"] + ([] if HIDE_SEEN else ["own_history"])
 
 
 class EvaluationConfig(dg.Config):
@@ -44,9 +47,10 @@ class EvaluationConfig(dg.Config):
         description="Also fit on all events before one time and rank each user's next one.",
     )
     baselines: list[str] = Field(
-        default=["popularity", "decayed_markov"],
+        default=COMPARED,
         description=f"Rankings without training to compare with, of {', '.join(BASELINES)}. A"
-        " model must beat all of them to serve; else the best of them does.",
+        " model must beat all of them to serve; else the best of them does. Of lists that show"
+        " what was seen own_history tells what repeats alone give.",
         min_length=1,
     )
     thresholds: list[float] = Field(
@@ -55,9 +59,10 @@ class EvaluationConfig(dg.Config):
         " recommended, each with the items and targets that reach it.",
     )
     hide_seen: bool = Field(
-        default=setting("EXCLUDE_SEEN", True),
+        default=HIDE_SEEN,
         description="Lists leave out the items of the history: the gate then decides by targets"
-        " that are not in it, where enough users have one.",
+        " that are not in it, where enough users have one. Else items of the history are candidates"
+        " in the metrics that decide.",
     )
     reward: Literal["click", "conversion"] = Field(
         default="click",
@@ -141,30 +146,33 @@ def model_evaluation(
     notes.append(note)
     registry.log_test_metrics(version, judgement.rows)
     with warehouse.connect() as connection:
-        model_sql.record_evaluation(connection, version, judgement)
+        model_sql.record_evaluation(connection, version, judgement, config.hide_seen)
         off_policy_sql.record_estimates(connection, version, earned)
         metadata = run_metadata(connection, MODEL_EVALUATION)
     for note in notes:
         context.log.info(note)
     if len(earned):
         metadata["off_policy"] = dg.MetadataValue.md(markdown(earned.round(4)))
-    return dg.MaterializeResult(metadata={**metadata, **shown(judgement), "notes": notes})
+    return dg.MaterializeResult(
+        metadata={**metadata, **shown(judgement, config.hide_seen), "notes": notes}
+    )
 
 
-def shown(judgement: "Judgement") -> dict[str, dg.MetadataValue]:
+def shown(judgement: "Judgement", hides_seen: bool) -> dict[str, dg.MetadataValue]:
     """The tables of a judgement and a plot, as metadata."""
     from llmrec_assets.core.reports import evaluation_plot, score_table, slice_table
 
+    kind = told(hides_seen)
     tables = {
         "scores": score_table(judgement.rows),
         "challenger_less_others": judgement.intervals.round(4),
         "challenger_less_champion_by_slice": judgement.guarded.round(4),
         **{
             f"{metric}_by_slice": slice_table(judgement.slices, metric)
-            for metric in ("masked_ndcg_at_10", "masked_recall_at_10")
+            for metric in (f"{kind}ndcg_at_10", f"{kind}recall_at_10")
         },
     }
-    plot = plots.as_metadata(evaluation_plot(judgement.rows, judgement.intervals))
+    plot = plots.as_metadata(evaluation_plot(judgement.rows, judgement.intervals, hides_seen))
     return {
         **{name: dg.MetadataValue.md(markdown(table)) for name, table in tables.items()},
         "plot": plot,
@@ -189,7 +197,7 @@ def shown_curve(judgement: "Judgement") -> dict[str, dg.MetadataValue]:
 
 @dg.asset_check(asset=model_evaluation)
 def challenger_beats_the_baselines(warehouse: Warehouse) -> dg.AssetCheckResult:
-    """The challenger's masked NDCG@10 is above that of every baseline."""
+    """The challenger's NDCG@10 that the gate decides by is above that of every baseline."""
     with warehouse.connect() as connection:
         version = str(model_sql.newest_training(connection)["model_version"])
         scores = gate_sql.scores(connection, version)

@@ -27,7 +27,8 @@ def print_summary(layout: Layout) -> None:
     click.echo("")
     for name, value in facts.items():
         click.echo(f"{name:<16}{value}")
-    click.echo(f"\n{'held-out test':<28}{'NDCG@10':>9}{'Recall@10':>11}{'users':>8}")
+    test = "held-out test" if outcome.hides_seen else "held-out, repeats count"
+    click.echo(f"\n{test:<28}{'NDCG@10':>9}{'Recall@10':>11}{'users':>8}")
     for row in outcome.scores.itertuples():
         click.echo(f"{row.scorer:<28}{row.ndcg_at_10:>9.4f}{row.recall_at_10:>11.4f}{row.users:>8}")
     where = shown_path(layout.root)

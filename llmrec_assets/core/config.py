@@ -5,8 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Baseline = Literal[
-    "popularity", "recent_popularity", "decayed_markov", "item_neighbours", "naive_bayes", "ease"
-]
+    "popularity", "recent_popularity", "own_history", "decayed_markov", "item_neighbours",
+    "naive_bayes", "ease",
+]  # fmt: skip
 
 
 class ModelConfig(BaseModel):

@@ -13,7 +13,8 @@ DEPTH = 200  # items of a user
 
 @dataclass(frozen=True)
 class DeepLists:
-    """The likeliest items of some users; those of the history are none, but for the target."""
+    """The likeliest items of some users; where lists hide what was seen, those of the
+    history are none, but for the target."""
 
     targets: np.ndarray  # int64 [n], item codes
     codes: np.ndarray  # int64 [n, DEPTH], 0 = none
@@ -23,9 +24,10 @@ class DeepLists:
 class DeepListsKept:
     """Sees the scores of all judged users and keeps the likeliest items of those drawn."""
 
-    def __init__(self, targets: np.ndarray, most: int, seed: int) -> None:
+    def __init__(self, targets: np.ndarray, most: int, seed: int, hide_seen: bool = True) -> None:
         """Draw at most `most` of the users with a target (int64 [U], position, -1 = none)."""
-        self.targets, self.drawn = targets, np.zeros(len(targets), dtype=bool)
+        self.targets, self.hide_seen = targets, hide_seen
+        self.drawn = np.zeros(len(targets), dtype=bool)
         users = np.flatnonzero(targets >= 0)
         self.drawn[np.random.default_rng(seed).permutation(users)[:most]] = True
         self.blocks: list[DeepLists] = []
@@ -41,8 +43,9 @@ class DeepListsKept:
         scores = logits[torch.from_numpy(rows)].log_softmax(1)
         targets = (torch.arange(len(rows)), torch.from_numpy(items))
         own = scores[targets]
-        exclude_seen(scores, sequences, ends, users)
-        scores[targets] = own
+        if self.hide_seen:
+            exclude_seen(scores, sequences, ends, users)
+            scores[targets] = own
         codes = best(scores, DEPTH)
         found = scores.gather(1, codes).masked_fill(codes == 0, NEVER)
         self.blocks.append(DeepLists(items, codes.numpy(), found.numpy()))

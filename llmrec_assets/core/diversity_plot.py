@@ -11,7 +11,7 @@ def diversity_plot(curve: pd.DataFrame, chosen: float) -> Figure:
         curve: as `diversity_curve` makes it.
         chosen: the weight that is marked.
     """
-    quality = "masked_ndcg_at_10"
+    quality = next(name for name in curve.columns if name.endswith("ndcg_at_10"))
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     spread = (curve["upper"] - curve["difference"], curve["difference"] - curve["lower"])
@@ -24,5 +24,5 @@ def diversity_plot(curve: pd.DataFrame, chosen: float) -> Figure:
         for weight, x, y in zip(curve["weight"], across, curve[quality], strict=True):
             panel.annotate(f"{weight:g}", (x, y), (3, 4), textcoords="offset points", fontsize=7)
         panel.set_xlabel(f"{name}@10")
-    panels[0].set_ylabel("masked NDCG@10")
+    panels[0].set_ylabel(quality.replace("_ndcg_at_10", " NDCG@10"))
     return figure

@@ -9,6 +9,7 @@ from llmrec_assets.core.config import Baseline
 from llmrec_assets.core.ease import Ease
 from llmrec_assets.core.naive_bayes import NaiveBayes
 from llmrec_assets.core.neighbours import ItemNeighbours
+from llmrec_assets.core.own_history import OwnHistory
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.recent_popularity import RecentPopularity
 from llmrec_assets.core.sequences import Sequences
@@ -16,6 +17,7 @@ from llmrec_assets.core.sequences import Sequences
 BASELINES: dict[Baseline, type] = {
     "popularity": Popularity,
     "recent_popularity": RecentPopularity,
+    "own_history": OwnHistory,
     "decayed_markov": DecayedMarkov,
     "item_neighbours": ItemNeighbours,
     "naive_bayes": NaiveBayes,

@@ -10,6 +10,7 @@ import pandas as pd
 from llmrec_assets.core import slices
 from llmrec_assets.core.beyond_accuracy import list_measures
 from llmrec_assets.core.blocks import rows_of
+from llmrec_assets.core.deciding import ALL, MASKED, UNSEEN, told
 from llmrec_assets.core.deep_lists import DeepLists, DeepListsKept
 from llmrec_assets.core.diversity_curve import COLUMNS as CURVE
 from llmrec_assets.core.diversity_curve import diversity_curve
@@ -21,6 +22,7 @@ from llmrec_assets.core.splits import LEAST_UNSEEN, Split, seen_before
 
 CUT = 10  # of what is told by slice and with an interval, and of the lists that are described
 WHO = ["protocol", "scorer", "role"]
+GAINS = {kind: [f"{kind}ndcg_at_{CUT}", f"{kind}recall_at_{CUT}"] for kind in (MASKED, ALL)}
 
 
 class Data(Protocol):
@@ -47,11 +49,11 @@ class Judgement:
     """Five tables, each with the columns protocol, scorer and role first."""
 
     rows: pd.DataFrame  # metric, score, users
-    slices: pd.DataFrame  # dimension, slice, position, masked NDCG@10 and Recall@10, users
+    slices: pd.DataFrame  # dimension, slice, position, the metrics of `GAINS`, users
     intervals: pd.DataFrame  # metric, difference (challenger less scorer), lower, upper, …, users
-    # The same of masked NDCG@10 against the champion: slice, its score, difference, …, users.
+    # The same of NDCG@10 against the champion: slice, its score, difference, …, users.
     guarded: pd.DataFrame
-    # What diversity would cost who would serve: weight, masked NDCG@10, …, users; may be empty.
+    # What diversity would cost who would serve: weight, NDCG@10, …, users; may be empty.
     curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*WHO, *CURVE]))
 
     @classmethod
@@ -72,7 +74,8 @@ def judge(
     data: Data,
     split: Split,
     *,
-    hide_seen: bool = False,
+    hide_seen: bool = True,
+    unseen: bool = False,
     curve_users: int = 0,
     seed: int = 0,
 ) -> Judgement:
@@ -82,47 +85,49 @@ def judge(
     diversity costs is told of the challenger, or else the best baseline, on at most `curve_users`
     users, drawn by `seed`.
 
-    With `hide_seen`, lists do not show what a user has seen: who foresees that users come back to
-    an item would be no better for them. Then `unseen_*` metrics are told beside the others, over
-    the users whose target is not in their history, and the guarded slices are of them. They are
-    left out where such users are fewer than `LEAST_UNSEEN`.
+    What is compared is what lists show: masked metrics with `hide_seen`, else those in which the
+    items of the history are candidates too. Lists that do not show what a user has seen are no
+    better for who foresees that users come back to an item. So with `unseen` as well, `unseen_*`
+    metrics are told beside the others, over the users whose target is not in their history, and the
+    guarded slices are of them. They are left out where such users are fewer than `LEAST_UNSEEN`.
     """
     sequences = data.sequences
     users = np.flatnonzero(split.test >= 0)
     counts = training_counts(sequences, data.catalogue.n_items, split.train_end)
     histories = history_popularity(sequences, split.test[users], users, counts)
     cuts = slices.dimensions(sequences, split.test[users], users, counts, data.behaviors)
-    unseen = ~seen_before(sequences, split.test)[users] & hide_seen
-    enough = unseen.sum() >= LEAST_UNSEEN
+    new = ~seen_before(sequences, split.test)[users] & (hide_seen and unseen)
+    enough, kind = new.sum() >= LEAST_UNSEEN, told(hide_seen)
     gains, rows, sliced, deep = [], [], [], []
     serving = "challenger" if any(role == "challenger" for _, role, _ in scorers) else "baseline"
     for name, role, scorer in scorers:
-        kept = DeepListsKept(split.test, curve_users if role == serving else 0, seed)
+        kept = DeepListsKept(split.test, curve_users if role == serving else 0, seed, hide_seen)
         block = rows_of(data.catalogue.n_items)
-        evaluation = evaluate(scorer, sequences, split.test, block, kept)
+        evaluation = evaluate(scorer, sequences, split.test, block, kept, hide_seen)
         lists = evaluation.shown[:, :CUT]
         measured = evaluation.summary() | list_measures(lists, histories, counts, data.catalogue)
         rows += [(protocol, name, role, *pair, len(users)) for pair in measured.items()]
-        gains.append(_gains(evaluation))
+        found = _gains(evaluation)
+        gains.append(found[GAINS[kind]])
         if (lists := kept.lists()) is not None:
             deep.append((gains[-1].iloc[:, 0].mean(), (protocol, name, role), lists))
         if enough:
-            means = _of_unseen(gains[-1], unseen).mean()
-            rows += [(protocol, name, role, *pair, int(unseen.sum())) for pair in means.items()]
-        sliced.append(_labelled(slices.slice_means(cuts, gains[-1]), protocol, name, role))
+            means = _of_unseen(gains[-1], new).mean()
+            rows += [(protocol, name, role, *pair, int(new.sum())) for pair in means.items()]
+        sliced.append(_labelled(slices.slice_means(cuts, found), protocol, name, role))
     columns = [*WHO, "metric", "score", "users"]
     named = [(name, role) for name, role, _ in scorers]
     intervals = [_intervals(protocol, named, gains)]
     guarded = slices.guarded(cuts)
     if enough:
-        intervals.append(_intervals(protocol, named, [_of_unseen(own, unseen) for own in gains]))
-        guarded = {name: both for name, mask in guarded.items() if (both := mask & unseen).any()}
+        intervals.append(_intervals(protocol, named, [_of_unseen(own, new) for own in gains]))
+        guarded = {name: both for name, mask in guarded.items() if (both := mask & new).any()}
     return Judgement(
         pd.DataFrame(rows, columns=columns).astype({"score": float, "users": int}),
         pd.concat(sliced, ignore_index=True),
         pd.concat(intervals, ignore_index=True),
         _guarded(protocol, named, gains, guarded),
-        *_curves(deep, data.catalogue, counts),
+        *_curves(deep, data.catalogue, counts, kind),
     )
 
 
@@ -130,17 +135,19 @@ def _curves(
     deep: Sequence[tuple[float, tuple[str, str, str], DeepLists]],
     catalogue: Catalogue,
     counts: np.ndarray,
+    kind: str,
 ) -> list[pd.DataFrame]:
     """The curve of the best of (quality, who, its lists); none where items have no texts."""
     if not deep or not len(catalogue.embeddings):
         return []
     _, who, lists = max(deep, key=lambda one: one[0])
-    return [_labelled(diversity_curve(lists, catalogue, counts), *who)]
+    curve = diversity_curve(lists, catalogue, counts)
+    return [_labelled(curve.rename(columns=lambda name: name.replace(MASKED, kind)), *who)]
 
 
 def _of_unseen(gains: pd.DataFrame, unseen: np.ndarray) -> pd.DataFrame:
     """The masked gains of some users, under the name of their metrics."""
-    return gains[unseen].rename(columns=lambda name: name.replace("masked_", "unseen_"))
+    return gains[unseen].rename(columns=lambda name: name.replace(MASKED, UNSEEN))
 
 
 def training_counts(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
@@ -159,11 +166,14 @@ def history_popularity(
 
 
 def _gains(evaluation: Evaluation) -> pd.DataFrame:
-    """What each user adds to the two metrics that decide, n rows."""
+    """What each user adds to the metrics that decide, in both kinds: n rows."""
+    ranks = {MASKED: evaluation.masked_ranks, ALL: evaluation.ranks}
+    gained = {kind: (ndcg(own, CUT), recall(own, CUT)) for kind, own in ranks.items()}
     return pd.DataFrame(
         {
-            f"masked_ndcg_at_{CUT}": ndcg(evaluation.masked_ranks, CUT),
-            f"masked_recall_at_{CUT}": recall(evaluation.masked_ranks, CUT),
+            name: gain
+            for kind, names in GAINS.items()
+            for name, gain in zip(names, gained[kind], strict=True)
         }
     )
 
@@ -196,8 +206,7 @@ def _guarded(
     rows = []
     if "challenger" in of_role and "champion" in of_role:
         (_, own), (champion, other) = of_role["challenger"], of_role["champion"]
-        metric = f"masked_ndcg_at_{CUT}"
-        own, other = own[metric].to_numpy(), other[metric].to_numpy()
+        own, other = own.iloc[:, 0].to_numpy(), other.iloc[:, 0].to_numpy()
         for name, mask in masks.items():
             interval = mean_intervals((own - other)[mask, None])[0]
             row = (protocol, champion, "champion", name, other[mask].mean(), *interval)

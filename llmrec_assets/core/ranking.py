@@ -39,7 +39,7 @@ class Evaluation:
     targets: np.ndarray  # int64 [n], item codes
     masked_ranks: Ranks  # [n], items of the history are no candidates
     ranks: Ranks  # [n], all items are candidates
-    shown: np.ndarray  # int64 [n, 20], the list without items of the history, 0 = none
+    shown: np.ndarray  # int64 [n, 20], the list, 0 = none
 
     def summary(self) -> dict[str, float]:
         """Mean metrics: `masked_*`, and unmasked without a prefix."""
@@ -62,12 +62,14 @@ def evaluate(
     targets: np.ndarray,
     block: int = 256,
     watch: Callable[[torch.Tensor, Sequences, np.ndarray], None] | None = None,
+    hide_seen: bool = True,
 ) -> Evaluation:
     """Rank every target (int64 [U], absolute position, -1 = none) given the events before it.
 
     Only `block` users' scores are held at a time. The result is the same for any block, but for
     the rounding of matrix products. `watch` sees the scores [B, V+1] and whose they are (int64
-    [B]), and leaves them as they are.
+    [B]), and leaves them as they are. `hide_seen` is whether the lists that are kept leave out the
+    items of the history; ranks are told both ways.
     """
     users = np.flatnonzero(targets >= 0)
     masked, unmasked, shown = [], [], [np.zeros((0, max(CUTS)), np.int64)]
@@ -81,7 +83,8 @@ def evaluate(
         items = sequences.items[ends].astype(np.int64)
         unmasked.append(ranks(logits, torch.from_numpy(items)))
         masked.append(_without_seen(unmasked[-1], logits, items, sequences, ends, chosen))
-        exclude_seen(logits, sequences, ends, chosen)
+        if hide_seen:
+            exclude_seen(logits, sequences, ends, chosen)
         shown.append(best(logits, max(CUTS)).numpy())
     return Evaluation(
         users=users,

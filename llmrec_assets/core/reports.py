@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from llmrec_assets.core.deciding import told
 from llmrec_assets.core.objectives import threshold_items
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.sequences import Sequences
@@ -85,8 +86,8 @@ def slice_table(slices: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table.round(4).reset_index().drop(columns="position")
 
 
-def evaluation_plot(rows: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
-    """Masked NDCG@10 and Recall@10 of every scorer, and what the challenger has more of them.
+def evaluation_plot(rows: pd.DataFrame, intervals: pd.DataFrame, hides_seen: bool = True) -> Figure:
+    """NDCG@10 and Recall@10 of every scorer, and what the challenger has more of them.
 
     A column of panels for each protocol; the lower panel shows the intervals.
     """
@@ -97,7 +98,7 @@ def evaluation_plot(rows: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         table = rows[rows["protocol"] == protocol].pivot(
             index="scorer", columns="metric", values="score"
         )
-        shown = table[["masked_ndcg_at_10", "masked_recall_at_10"]]
+        shown = table[[f"{told(hides_seen)}{name}_at_10" for name in ("ndcg", "recall")]]
         shown.plot.barh(ax=bars, legend=False)
         bars.set(ylabel="", title=protocol.replace("_", " "))
         _draw_intervals(whiskers, intervals[intervals["protocol"] == protocol])

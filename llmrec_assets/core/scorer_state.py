@@ -19,6 +19,7 @@ from llmrec_assets.core.naive_bayes import NaiveBayes
 from llmrec_assets.core.neighbours import ItemNeighbours
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
+from llmrec_assets.core.own_history import OwnHistory
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.recent_popularity import RecentPopularity
 from llmrec_assets.core.recommender import Experts, Recommender
@@ -28,8 +29,8 @@ from llmrec_assets.core.sequences import Catalogue
 _COUNTING: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        DecayedMarkov, Ease, HistorySimilarity, ItemClock, ItemNeighbours, NaiveBayes, Popularity,
-        RecentPopularity, TextSimilarity, WordSimilarity,
+        DecayedMarkov, Ease, HistorySimilarity, ItemClock, ItemNeighbours, NaiveBayes, OwnHistory,
+        Popularity, RecentPopularity, TextSimilarity, WordSimilarity,
     )
 }  # fmt: skip
 _CSR = ("data", "indices", "indptr")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import duckdb
 import pandas as pd
 
+from llmrec_assets.core.deciding import decisive
 from llmrec_assets.core.gate_evidence import Comparison, Difference, Evidence, LoggedValue
 from llmrec_assets.sql.s5_model import (
     CHAMPION_MODEL,
@@ -12,12 +13,10 @@ from llmrec_assets.sql.s5_model import (
     MODEL_EVALUATION_GUARDED,
     MODEL_EVALUATION_INTERVALS,
     SCHEMA,
+    hides_seen,
 )
 from llmrec_assets.sql.s5_off_policy import OFF_POLICY_ESTIMATES
 from llmrec_assets.sql.tables import Column, Table
-
-# The gate decides by the first that an evaluation has.
-METRICS = ("unseen_ndcg_at_10", "masked_ndcg_at_10")
 
 GATE_EVIDENCE = Table(
     SCHEMA,
@@ -60,13 +59,15 @@ def scores(
 
 
 def deciding_metric(connection: duckdb.DuckDBPyConnection, version: str) -> str:
-    """By what the gate judges a challenger: over unseen targets where enough users have one."""
+    """By what the gate judges a challenger: the first of `decisive` that its evaluation has."""
+    kinds = decisive(hides_seen(connection, version))
+    metrics = [f"{kind}ndcg_at_10" for kind in kinds]
     found = connection.execute(
         f"select distinct metric from {MODEL_EVALUATION.full_name} where model_version = ?"
         " and protocol = 'leave_one_out' and list_contains(?::varchar[], metric)",
-        [version, list(METRICS)],
+        [version, metrics],
     ).fetchall()
-    return next((metric for metric in METRICS if (metric,) in found), METRICS[-1])
+    return next((metric for metric in metrics if (metric,) in found), metrics[-1])
 
 
 def comparison(connection: duckdb.DuckDBPyConnection, version: str) -> Comparison | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pandas as pd
 
+from llmrec_assets.core.deciding import told
 from llmrec_assets.core.gate import Decision
 from llmrec_assets.sql.tables import Column, Table
 
@@ -29,7 +30,8 @@ TEMPORAL_MODEL = Table(
                (f"{FUSED}.item_id", f"{FUSED}.behavior")),
         Column("statistics_version", "varchar", "Which value_statistics scaled its inputs."),
         Column("best_epoch", "integer", "Epochs of the fit on all events."),
-        Column("validation_ndcg_at_10", "double", "Masked, full ranking, evaluation fit."),
+        Column("validation_ndcg_at_10", "double", "Full ranking, evaluation fit; masked where"
+               " lists hide what was seen."),
         Column("parameters", "bigint", "Learnt numbers."),
         Column("config", "varchar", "All settings as JSON."),
         Column("trained_at", "timestamp", "UTC.", clock=True),
@@ -52,14 +54,17 @@ MODEL_EVALUATION = Table(
         *WHO,
         Column("metric", "varchar", "Of the target's rank among all items: recall (hit rate), ndcg"
                " and mrr, which with one target is MAP; masked_: items of the history are no"
-               " candidates; a tied target counts with the mean over every order of the tied. Of"
-               " the lists without items of the history: coverage and gini of the exposure;"
+               " candidates; unseen_: so, of targets that are not in it; a tied target counts with"
+               " the mean over every order of the tied. Of"
+               " the lists: coverage and gini of the exposure;"
                " novelty, mean -log2 of an item's share of the training events; popularity, mean"
                " training events of an item; popularity_lift, that over the same of the users'"
                " histories, less one; diversity, mean 1 - cosine of the text embeddings over the"
                " pairs of a list, absent without texts."),
         Column("score", "double", "Mean over the users."),
         Column("users", "bigint", "Users with a target."),
+        Column("hides_seen", "boolean", "Whether lists leave out the items of the history: then"
+               " unseen_ or masked_ metrics decide, else those without prefix. Null: they do."),
     ),
     primary_key=("model_version", "protocol", "scorer", "metric"),
 )  # fmt: skip
@@ -79,6 +84,8 @@ MODEL_EVALUATION_SLICES = Table(
         Column("masked_ndcg_at_10", "double", "Mean over the users of the slice."),
         Column("masked_recall_at_10", "double", "Mean over the users of the slice."),
         Column("users", "bigint", "Users of the slice; one without any has no row."),
+        Column("ndcg_at_10", "double", "The same where all items are candidates."),
+        Column("recall_at_10", "double", "The same where all items are candidates."),
     ),
     primary_key=("model_version", "protocol", "scorer", "dimension", "slice"),
 )  # fmt: skip
@@ -88,7 +95,7 @@ MODEL_EVALUATION_INTERVALS = Table(
     "model_evaluation_intervals",
     (
         *WHO,
-        Column("metric", "varchar", "masked_ or unseen_, ndcg_at_10 or recall_at_10."),
+        Column("metric", "varchar", "ndcg_at_10 or recall_at_10, with the prefix that decides."),
         Column("difference", "double", "Mean of the challenger less that of the scorer."),
         Column("lower", "double", "2.5th percentile of the difference over the resamples."),
         Column("upper", "double", "97.5th percentile. Each interval is one of 95 %, uncorrected"
@@ -108,7 +115,7 @@ MODEL_EVALUATION_GUARDED = Table(
         Column("slice", "varchar", "Where a challenger must not lose: new_users, with fewer than"
                " five events before the target; cold_items, targets never trained on; and each"
                " behaviour of the target."),
-        Column("score", "double", "The champion's mean masked NDCG@10 in the slice."),
+        Column("score", "double", "The champion's mean NDCG@10, of the kind that decides."),
         Column("difference", "double", "Mean of the challenger less that."),
         Column("lower", "double", "As in model_evaluation_intervals."),
         Column("upper", "double", "As in model_evaluation_intervals."),
@@ -161,10 +168,14 @@ def newest_training(connection: duckdb.DuckDBPyConnection) -> dict[str, object]:
 
 
 def record_evaluation(
-    connection: duckdb.DuckDBPyConnection, version: str, judgement: "Judgement"
+    connection: duckdb.DuckDBPyConnection,
+    version: str,
+    judgement: "Judgement",
+    hides_seen: bool = True,
 ) -> None:
     """Make `judgement` the evaluation of one challenger, in place of an earlier one."""
-    _replace_version(connection, MODEL_EVALUATION, version, judgement.rows)
+    rows = judgement.rows.assign(hides_seen=hides_seen)
+    _replace_version(connection, MODEL_EVALUATION, version, rows)
     _replace_version(connection, MODEL_EVALUATION_SLICES, version, judgement.slices)
     _replace_version(connection, MODEL_EVALUATION_INTERVALS, version, judgement.intervals)
     _replace_version(connection, MODEL_EVALUATION_GUARDED, version, judgement.guarded)
@@ -179,22 +190,33 @@ def evaluation_of(connection: duckdb.DuckDBPyConnection, version: str) -> pd.Dat
     ).df()
 
 
+def hides_seen(connection: duckdb.DuckDBPyConnection, version: str) -> bool:
+    """Whether a challenger was judged for lists that leave out the items of the history."""
+    MODEL_EVALUATION.create(connection)
+    return connection.execute(
+        f"select coalesce(bool_and(hides_seen), true) from {MODEL_EVALUATION.full_name}"
+        " where model_version = ?",
+        [version],
+    ).fetchall()[0][0]
+
+
 def headline(
     connection: duckdb.DuckDBPyConnection, scorer: str, challenger: str
 ) -> dict[str, float]:
-    """ndcg_at_10 and recall_at_10 of a scorer, masked, leaving one out; empty if never judged.
+    """ndcg_at_10 and recall_at_10 of a scorer, leaving one out; empty if never judged.
 
-    They are of the evaluation of `challenger` where it has both, else of any that has.
+    They are of the evaluation of `challenger` where it has both, else of any that has; masked where
+    the lists that it was judged for hide what was seen.
     """
-    MODEL_EVALUATION.create(connection)
+    kind = told(hides_seen(connection, challenger))
     rows = connection.execute(
-        f"""select replace(metric, 'masked_', ''),
+        f"""select replace(metric, $kind, ''),
             first(score order by model_version <> $challenger)
         from {MODEL_EVALUATION.full_name}
         where scorer = $scorer and protocol = 'leave_one_out'
-            and metric in ('masked_ndcg_at_10', 'masked_recall_at_10')
+            and metric in ($kind || 'ndcg_at_10', $kind || 'recall_at_10')
         group by metric""",
-        {"scorer": scorer, "challenger": challenger},
+        {"scorer": scorer, "challenger": challenger, "kind": kind},
     ).fetchall()
     return dict(rows)
 

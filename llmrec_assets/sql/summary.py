@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
+from llmrec_assets.core.deciding import told
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql.s1_rejections import OPEN
 
@@ -26,7 +27,8 @@ class Summary:
 
     counts: dict[str, int]
     decision: dict[str, object]
-    scores: pd.DataFrame  # scorer, role, ndcg_at_10, recall_at_10, users; leave-one-out, masked
+    scores: pd.DataFrame  # scorer, role, ndcg_at_10, recall_at_10, users; leave-one-out
+    hides_seen: bool  # whether lists hide what was seen: the scores are masked, then
 
 
 def summarise(connection: duckdb.DuckDBPyConnection) -> Summary:
@@ -37,13 +39,16 @@ def summarise(connection: duckdb.DuckDBPyConnection) -> Summary:
     """
     counts = connection.execute(COUNTS).df().iloc[0].to_dict()
     decision = model_sql.newest_decision(connection)
-    rows = model_sql.evaluation_of(connection, str(decision["challenger"]))
+    challenger = str(decision["challenger"])
+    hides_seen = model_sql.hides_seen(connection, challenger)
+    kind = told(hides_seen)
+    rows = model_sql.evaluation_of(connection, challenger)
     rows = rows[rows["protocol"] == "leave_one_out"]
     scores = (
-        rows[rows["metric"].isin(["masked_ndcg_at_10", "masked_recall_at_10"])]
+        rows[rows["metric"].isin([f"{kind}ndcg_at_10", f"{kind}recall_at_10"])]
         .pivot(index=["scorer", "role", "users"], columns="metric", values="score")
         .reset_index()
-        .rename(columns=lambda name: str(name).removeprefix("masked_"))
+        .rename(columns=lambda name: str(name).removeprefix(kind))
         .sort_values("ndcg_at_10", ascending=False)
     )
-    return Summary({str(k): int(v) for k, v in counts.items()}, decision, scores)
+    return Summary({str(k): int(v) for k, v in counts.items()}, decision, scores, hides_seen)

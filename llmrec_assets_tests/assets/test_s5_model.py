@@ -1,10 +1,14 @@
 """The evaluation through the whole graph: what is stored and what is shown."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -13,6 +17,7 @@ from llmrec_assets.assets import evaluation_steps, training_steps
 from llmrec_assets.assets.s5_evaluation import no_target_leaks
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.s5_model import MODEL_EVALUATION_INTERVALS, MODEL_EVALUATION_SLICES
+from llmrec_assets.sql.summary import summarise
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -59,6 +64,54 @@ def test_an_evaluation_tells_slices_and_intervals_under_both_protocols(evaluated
     assert "| leave_one_out" in shown["diversity_curve"].value
     assert shown["diversity_plot"].value.startswith("![plot]")
     assert 0 <= shown["diversity_for_1_percent_of_ndcg"].value <= 1
+
+
+def write_repeats(root):
+    """30 users come back to three items of their own, in an order that tells nothing."""
+    rng = np.random.default_rng(5)
+    events = ["user_id,item_id,timestamp,behavior"]
+    for user in range(30):
+        own = rng.choice(40, 3, replace=False)
+        for step, item in enumerate(rng.choice(own, 12)):
+            at = START + timedelta(days=step, hours=user)
+            events.append(f"u{user},i{item},{at.isoformat()},buy")
+    (root.landing_events / "events.csv").write_text("\n".join(events))
+
+
+def test_where_lists_show_what_was_seen_the_gate_counts_repeats(root, run_job):
+    write_repeats(root)
+    compared = {"hide_seen": False, "baselines": ["popularity", "own_history"]}
+    shows = {"recommendations": {"exclude_seen": False}, "model_evaluation": compared}
+    run = run_job(config={"temporal_model": {"max_epochs": 1, "hide_seen": False}, **shows})
+    warehouse = resources_of(root)["warehouse"]
+    rows = warehouse.read("select * from s5_model.model_evaluation")
+    assert not rows["hides_seen"].any()
+    assert {"masked_ndcg_at_10", "ndcg_at_10"} <= set(rows["metric"])
+    intervals = warehouse.read(f"select * from {MODEL_EVALUATION_INTERVALS.full_name}")
+    assert set(intervals["metric"]) == {"ndcg_at_10", "recall_at_10"}
+    assert set(intervals["protocol"]) == {"leave_one_out", "global_time"}
+    judged = rows[(rows["protocol"] == "leave_one_out") & (rows["metric"] == "ndcg_at_10")]
+    scores = judged.set_index("scorer")["score"]
+    assert scores["own_history"] > 0.6 > 0.3 > scores["popularity"]
+    evidence = warehouse.read("select * from s5_model.gate_evidence").iloc[0]
+    assert evidence["threshold"] == scores["own_history"]
+    assert evidence["value"] == judged.set_index("role")["score"]["challenger"]
+    with warehouse.connect() as connection:
+        told = summarise(connection)
+    assert told.scores.set_index("scorer")["ndcg_at_10"].to_dict() == scores.to_dict()
+    shown = run.asset_materializations_for_node("model_evaluation")[0].metadata
+    assert "own_history" in shown["ndcg_at_10_by_slice"].value
+
+
+@pytest.mark.parametrize(("exclude", "compared"), [("true", False), ("false", True)])
+def test_own_history_is_compared_where_lists_show_what_was_seen(exclude, compared):
+    code = "from llmrec_assets.assets.s5_evaluation import EvaluationConfig as E; print(E())"
+    environment = os.environ | {"LLMREC_EXCLUDE_SEEN": exclude}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert f"hide_seen={not compared}" in told
+    assert ("own_history" in told) == compared
 
 
 def test_relative_times_have_no_days(root, run_job):

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from llmrec_assets.core.baselines import DecayedMarkov, Popularity
+from llmrec_assets.core.own_history import OwnHistory
 from llmrec_assets.core.ranking import evaluate
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets_tests.core.examples import cycles, sequences_of
@@ -49,4 +50,29 @@ def test_markov_skips_decay_and_shrinkage_by_hand():
     mixed = (after_two + 0.5 * after_one) / 1.5
     assert np.allclose(
         markov.logits(sequences, np.array([2]), np.array([0])).exp()[0, 1:].numpy(), mixed
+    )
+
+
+def test_own_history_counts_and_forgets_by_hand():
+    """Of five training events two repeat an item of their user's; a dislike is no event here."""
+    sequences = sequences_of([[1, 2, 1, 3], [2, 2, 3], []], positive=[[True] * 3 + [False],
+                                                                      [True] * 3, []])  # fmt: skip
+    own = OwnHistory(sequences, 4, np.array([3, 6, 7]), decay=0.5)
+    assert own.repeats == 2 / 6
+    popularity = np.array([2.5, 3.5, 0.5, 0.5]) / 7
+    found = own.logits(sequences, sequences.offsets[1:], np.arange(3)).exp()[:, 1:].numpy()
+    first = np.array([1 / 2 + 1 / 8, 1 / 4, 0, 0]) / (7 / 8)
+    second = np.array([0, 1 / 2 + 1 / 4, 1, 0]) / (7 / 4)
+    assert np.allclose(found[0], first / 3 + popularity * 2 / 3)
+    assert np.allclose(found[1], second / 3 + popularity * 2 / 3)
+    assert np.allclose(found[2], popularity)
+
+
+def test_own_history_is_popularity_where_nobody_comes_back():
+    sequences = sequences_of([[1, 2, 3], [2, 3], [3, 1]])
+    ends, users = sequences.offsets[1:], np.arange(3)
+    own = OwnHistory(sequences, 3, ends)
+    popularity = Popularity(sequences, 3, ends)
+    assert torch.allclose(
+        own.logits(sequences, ends, users), popularity.logits(sequences, ends, users)
     )

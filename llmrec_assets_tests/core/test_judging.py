@@ -204,7 +204,7 @@ def test_where_lists_hide_what_was_seen_the_gate_is_told_of_unseen_targets():
     split = leave_one_out(data.sequences)
     (_, _, noise), challenger, _ = scorers(data, 3.0)
     judged = [("older", "champion", noise), challenger]
-    found = judge("leave_one_out", judged, data, split, hide_seen=True)
+    found = judge("leave_one_out", judged, data, split, unseen=True)
     unseen = (split.test >= 0) & ~seen_before(data.sequences, split.test)
     assert 30 < unseen.sum() < (split.test >= 0).sum()
     only = replace(split, test=np.where(unseen, split.test, -1))
@@ -222,3 +222,36 @@ def test_where_lists_hide_what_was_seen_the_gate_is_told_of_unseen_targets():
     assert slices["behavior buy"] == unseen.sum()
     everything = judge("leave_one_out", judged, data, split)
     assert not everything.rows["metric"].str.startswith("unseen").any()
+
+
+def test_where_lists_show_what_was_seen_everything_is_told_of_lists_that_do():
+    data = shop(n_users=200)
+    split = leave_one_out(data.sequences)
+    (_, _, noise), (name, _, better), _ = scorers(data, 3.0)
+    # Knows the targets, but puts all of the history first: no worse where that is masked.
+    owners = np.repeat(np.arange(data.sequences.n_users), np.diff(data.sequences.offsets))
+    clinging = better.scores.clone()
+    past = np.arange(len(owners)) < split.test[owners]
+    clinging[owners[past], data.sequences.items[past] - 1] += 100
+    judged = [("older", "champion", noise), (name, "challenger", Remembered(clinging))]
+    shown = judge("leave_one_out", judged, data, split, hide_seen=False, unseen=True, curve_users=9)
+    hidden = judge("leave_one_out", judged, data, split, curve_users=9)
+    both = [
+        found.rows[found.rows["metric"].str.contains("ndcg|recall")] for found in (shown, hidden)
+    ]
+    pd.testing.assert_frame_equal(*both)  # both kinds are told, whichever decides
+    pd.testing.assert_frame_equal(shown.slices, hidden.slices)
+    scores = shown.rows.set_index(["scorer", "metric"])["score"]
+    assert set(shown.intervals["metric"]) == {"ndcg_at_10", "recall_at_10"}
+    overall = shown.intervals.set_index("metric").loc["ndcg_at_10"]
+    everybody = shown.guarded.set_index("slice").loc["behavior buy"]
+    lead = scores[name, "ndcg_at_10"] - scores["older", "ndcg_at_10"]
+    assert overall["difference"] == pytest.approx(lead)
+    assert everybody["difference"] == pytest.approx(lead)
+    assert everybody["score"] == pytest.approx(scores["older", "ndcg_at_10"])
+    masked = hidden.intervals.set_index("metric").loc["masked_ndcg_at_10"]
+    assert masked["difference"] > lead + 0.1
+    assert {"ndcg_at_10"} == {name for name in shown.curve if name.endswith("ndcg_at_10")}
+    own = [found.rows.set_index(["scorer", "metric"])["score"] for found in (shown, hidden)]
+    lists = [scores[name, "popularity_lift_at_10"] for scores in own]
+    assert abs(lists[0]) < abs(lists[1])  # lists of what was seen are as popular as histories

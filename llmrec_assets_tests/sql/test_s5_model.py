@@ -6,6 +6,7 @@ import pytest
 
 from llmrec_assets.core.judging import Judgement
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s5_gate as gate_sql
 from llmrec_assets.sql.s5_model import (
     MODEL_EVALUATION,
     MODEL_EVALUATION_GUARDED,
@@ -21,7 +22,7 @@ TABLES = (
     MODEL_EVALUATION_INTERVALS,
     MODEL_EVALUATION_GUARDED,
 )
-EXAMPLES = {"varchar": "x", "double": 0.5, "integer": 3, "bigint": 4}
+EXAMPLES = {"varchar": "x", "double": 0.5, "integer": 3, "bigint": 4, "boolean": True}
 
 
 def judgement(scorer: str) -> Judgement:
@@ -89,3 +90,33 @@ def test_the_headline_of_a_scorer_is_of_the_newest_evaluation_that_has_it():
         )
         assert headline(connection, "c1", "c2") == {"ndcg_at_10": 0.2, "recall_at_10": 0.3}
         assert headline(connection, "c1", "c1")["ndcg_at_10"] == 0.1
+        connection.execute(
+            f"update {MODEL_EVALUATION.full_name} set hides_seen = model_version <> 'c2'"
+        )
+        assert headline(connection, "c1", "c2") == {"ndcg_at_10": 0.4}
+        assert headline(connection, "c1", "c1")["ndcg_at_10"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("hides_seen", "unseen", "expected"),
+    [
+        (True, 0.1, "unseen_ndcg_at_10"),
+        (True, None, "masked_ndcg_at_10"),
+        (None, 0.1, "unseen_ndcg_at_10"),  # judged before it was told
+        (False, None, "ndcg_at_10"),
+    ],
+)
+def test_the_gate_decides_by_what_lists_show(hides_seen, unseen, expected):
+    rows = [("masked_ndcg_at_10", 0.2), ("ndcg_at_10", 0.3), ("coverage_at_10", 0.9)]
+    rows += [("unseen_ndcg_at_10", unseen)] * (unseen is not None)
+    with duckdb.connect() as connection:
+        MODEL_EVALUATION.create(connection)
+        connection.executemany(
+            f"insert into {MODEL_EVALUATION.full_name} (model_version, protocol, scorer, role,"
+            " metric, score, hides_seen)"
+            " values ('c1', 'leave_one_out', 'c1', 'challenger', ?, ?, ?)",
+            [(*row, hides_seen) for row in rows],
+        )
+        assert gate_sql.deciding_metric(connection, "c1") == expected
+        found = gate_sql.scores(connection, "c1")
+        assert found == {"challenger": {"c1": dict(rows)[expected]}}

@@ -65,7 +65,7 @@ def by_polars(folder: Path, rules: dict[str, Any]) -> None:
     )
 
 
-def _bots_by_polars(raw: Any, rules: dict[str, Any]) -> Any:  # noqa: ANN401
+def _bots_by_polars(raw: Any, rules: dict[str, Any]) -> Any:
     import polars as pl
 
     counts = raw.group_by("user_id").agg(events=pl.len())
@@ -79,7 +79,7 @@ def _bots_by_polars(raw: Any, rules: dict[str, Any]) -> Any:  # noqa: ANN401
     return pl.concat([busy["user_id"], fond["user_id"]]).unique()
 
 
-def _outliers_by_polars(kept: Any, deviations: float) -> Any:  # noqa: ANN401
+def _outliers_by_polars(kept: Any, deviations: float) -> Any:
     import polars as pl
 
     far = pl.lit(value=False)
@@ -89,7 +89,9 @@ def _outliers_by_polars(kept: Any, deviations: float) -> Any:  # noqa: ANN401
             mean=pl.col(name).mean().round(6), std=pl.col(name).std(ddof=0).round(6)
         )  # fmt: skip
         spread = spread.filter(pl.col("std") > 0)
-        bounds = {part: dict(spread.select("behavior", part).iter_rows()) for part in ("mean", "std")}
+        bounds = {
+            part: dict(spread.select("behavior", part).iter_rows()) for part in ("mean", "std")
+        }
         mean, std = (
             pl.col("behavior").replace_strict(found, default=None, return_dtype=pl.Float64)
             for found in bounds.values()
@@ -98,7 +100,7 @@ def _outliers_by_polars(kept: Any, deviations: float) -> Any:  # noqa: ANN401
     return far
 
 
-def _sequences_by_polars(kept: Any, items: Any) -> Any:  # noqa: ANN401
+def _sequences_by_polars(kept: Any, items: Any) -> Any:
     import polars as pl
 
     told = kept.select("user_id", "time", "item_id", "behavior", "word").join(
@@ -126,7 +128,9 @@ def by_pandas(folder: Path, rules: dict[str, Any]) -> None:
     bots = _bots_by_pandas(raw, rules)
     anonymous = raw.loc[~raw["own_event_id"], [*KEY, "seq", "own_event_id"]]
     named = raw.loc[raw["own_event_id"] & raw["time"].isin(raw["time"][anonymous.index])]
-    numbered = pd.concat([named[anonymous.columns].sort_values("seq"), anonymous.sort_values("seq")])
+    numbered = pd.concat(
+        [named[anonymous.columns].sort_values("seq"), anonymous.sort_values("seq")]
+    )
     repeats = numbered.loc[numbered.duplicated(KEY) & ~numbered["own_event_id"], "seq"]
     raw["is_bot"] = raw["user_id"].isin(bots)
     reasons = (f"time before {rules['earliest']}", *REASONS)
@@ -156,7 +160,7 @@ def by_pandas(folder: Path, rules: dict[str, Any]) -> None:
     _sequences_by_pandas(kept, words["word"], items).to_parquet(folder / "sequences.parquet")
 
 
-def _bots_by_pandas(raw: Any, rules: dict[str, Any]) -> Any:  # noqa: ANN401
+def _bots_by_pandas(raw: Any, rules: dict[str, Any]) -> Any:
     import pandas as pd
 
     counts = raw["user_id"].value_counts(sort=False)
@@ -170,7 +174,7 @@ def _bots_by_pandas(raw: Any, rules: dict[str, Any]) -> Any:  # noqa: ANN401
     return pd.Index(busy).union(fond)
 
 
-def _outliers_by_pandas(kept: Any, deviations: float) -> Any:  # noqa: ANN401
+def _outliers_by_pandas(kept: Any, deviations: float) -> Any:
     far, train = False, kept[kept["split"] == "train"]
     for name in ("rating", "value"):
         seen = train.dropna(subset=[name]).groupby("behavior")[name]
@@ -180,7 +184,7 @@ def _outliers_by_pandas(kept: Any, deviations: float) -> Any:  # noqa: ANN401
     return far
 
 
-def _sequences_by_pandas(kept: Any, words: Any, items: Any) -> Any:  # noqa: ANN401
+def _sequences_by_pandas(kept: Any, words: Any, items: Any) -> Any:
     import pandas as pd
 
     titles = kept["item_id"].map(items.set_index("item_id")["title"]).fillna(kept["item_id"])

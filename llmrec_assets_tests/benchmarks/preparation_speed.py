@@ -120,7 +120,8 @@ def fingerprints(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> 
             source = f"read_parquet('{path}')"
         columns = ", ".join(f"{column.name}::{column.type}" for column in table.columns)
         found[name] = connection.execute(
-            f"select count(*), bit_xor(hash({columns})), sum(hash({columns})::hugeint) from {source}"
+            f"select count(*), bit_xor(content), sum(content::hugeint)"
+            f" from (select hash({columns}) as content from {source})"
         ).fetchall()[0]
     return found
 

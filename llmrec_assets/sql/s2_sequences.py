@@ -43,18 +43,25 @@ CLEANING = (
     *QUERIES,
 )
 
-# One ordered list of structs per user: one sort instead of one per column.
+# Only the newest events are put into words and lists: one ordered list of structs per user, which
+# is one sort instead of one per column.
 HISTORIES = f"""
-with events as (
-    select user_id, time, known.seq, item_id, behavior,
-        coalesce(word, behavior) || $joiner || title as text
-    from {CLEAN} as known join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
-    where {BELONGS}
+with spans as (
+    select user_id, count(*) as n_events, min(time) as first_time, max(time) as last_time
+    from {CLEAN} where {BELONGS} group by user_id
+), newest as (
+    select user_id, item_id, behavior,
+        row_number() over (partition by user_id order by time desc, seq desc) as age
+    from {CLEAN} where {BELONGS} qualify age <= $history_length
+), told as (
+    select user_id, list({{
+        'item_id': item_id, 'behavior': behavior,
+        'text': coalesce(word, behavior) || $joiner || title
+    }} order by age desc) as steps
+    from newest join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
+    group by user_id
 ), lists as (
-    select user_id, count(*) as n_events, min(time) as first_time, max(time) as last_time,
-        list({{'item_id': item_id, 'behavior': behavior, 'text': text}} order by time, seq
-        )[-$history_length:] as steps
-    from events group by user_id
+    select * from spans join told using (user_id)
 )
 select user_id, n_events, first_time, last_time,
     list_transform(steps, lambda s: s.item_id) as item_ids,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from llmrec_assets.assets import scoring_steps
 from llmrec_assets.assets.model_inputs import Inputs, read_inputs
-from llmrec_assets.core.blocks import rows_of
+from llmrec_assets.core.blocks import rows_of_lists
 from llmrec_assets.core.content import TextSimilarity
 from llmrec_assets.core.exploration import explored_slots
 from llmrec_assets.core.item_traits import ItemTraits
@@ -121,7 +121,7 @@ def make(
             material.list_ids,
             material.settings,
             material.hidden,
-            rows_of(data.catalogue.n_items, least=64),
+            rows_of_lists(data.catalogue.n_items),
             ItemTraits.of(item_vectors(serving)) if config.diversity else None,
             map_made,
         ):

@@ -14,6 +14,15 @@ def rows_of(n_items: int, least: int = 1) -> int:
     return min(MOST_ROWS, max(least, CELLS // max(n_items, 1)))
 
 
+def rows_of_lists(n_items: int) -> int:
+    """How many lists are made at a time, of which the scores of all items are there three times.
+
+    Larger arrays are given back to the system after each block, and cleared anew for the next:
+    that takes half as long as all else.
+    """
+    return min(MOST_ROWS, max(32, CELLS // 2 // max(n_items, 1)))
+
+
 def parts_of(n: int, n_items: int) -> Iterator[slice]:
     """Slices of n rows, each of `rows_of(n_items)` at most."""
     size = rows_of(n_items)

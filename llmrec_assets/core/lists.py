@@ -15,7 +15,7 @@ from llmrec_assets.core import exploration
 from llmrec_assets.core.diversity import rerank
 from llmrec_assets.core.item_traits import ItemTraits
 from llmrec_assets.core.parallel import MapMade, here
-from llmrec_assets.core.ranking import NEVER, Scorer, best, exclude_seen
+from llmrec_assets.core.ranking import NEVER, Scorer, best
 from llmrec_assets.core.reranking import Reranking, candidates, depth_of
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
@@ -56,8 +56,13 @@ class Hidden:
 
     def exclude(self, logits: torch.Tensor, users: np.ndarray) -> None:
         """Set the scores (float [B, V+1]) of the hidden items of `users` to -inf, in place."""
+        rows, columns = self.cells(users)
+        logits[torch.from_numpy(rows), torch.from_numpy(columns)] = NEVER
+
+    def cells(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns, int64 each, of the hidden items among scores [B, V+1] of `users`."""
         positions, rows = flat_rows(self.offsets[users], self.offsets[users + 1])
-        logits[torch.from_numpy(rows), torch.from_numpy(self.items[positions])] = NEVER
+        return rows, self.items[positions]
 
 
 @dataclass(frozen=True)
@@ -194,11 +199,13 @@ def lists_of(
     probabilities = logits.softmax(1)
     if allowed is not None:
         logits[~allowed] = NEVER
-    everything = logits.clone()
-    leave_out(logits, sequences, users, settings, hidden)
-    exhausted = logits[:, 1:].isneginf().all(1)
+    cells = _cells_left_out(sequences, users, settings, hidden)
+    scored = logits[cells]
+    logits[cells] = NEVER
+    exhausted = logits.amax(1).isneginf()
     if refill and exhausted.any():
-        logits[exhausted] = _refilled(everything[exhausted], users[exhausted.numpy()], hidden)
+        logits[cells] = torch.where(exhausted[cells[0]], scored, NEVER)
+        logits[exhausted] = _refilled(logits[exhausted], users[exhausted.numpy()], hidden)
     if settings.diversity:
         codes = _varied(logits.numpy(), settings, traits)
     else:
@@ -220,7 +227,7 @@ def lists_of(
         users[rows],
         (columns + 1).astype(np.int32),
         codes[filled],
-        everything.gather(1, chosen).numpy()[filled].astype(np.float64),
+        logits.gather(1, chosen).numpy()[filled].astype(np.float64),
         probabilities.gather(1, chosen).numpy()[filled].astype(np.float64),
         propensities[filled],
         explored[filled],
@@ -239,9 +246,19 @@ def leave_out(
 
     That is what is hidden, and what was seen where the settings exclude it.
     """
+    logits[_cells_left_out(sequences, users, settings, hidden)] = NEVER
+
+
+def _cells_left_out(
+    sequences: Sequences, users: np.ndarray, settings: ListSettings, hidden: Hidden
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and columns, int64 each, of what is left out of scores [B, V+1] of `users`."""
+    rows, columns = hidden.cells(users)
     if settings.exclude_seen:
-        exclude_seen(logits, sequences, sequences.offsets[users + 1], users)
-    hidden.exclude(logits, users)
+        positions, seen_by = flat_rows(sequences.starts[users], sequences.offsets[users + 1])
+        rows = np.concatenate([rows, seen_by])
+        columns = np.concatenate([columns, sequences.items[positions]])
+    return torch.from_numpy(rows), torch.from_numpy(columns.astype(np.int64))
 
 
 def _refilled(logits: torch.Tensor, users: np.ndarray, hidden: Hidden) -> torch.Tensor:

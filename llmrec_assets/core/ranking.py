@@ -11,6 +11,7 @@ from llmrec_assets.core.metrics import CUTS, Ranks, ranks, summarise
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
 NEVER = float("-inf")
+GROUP = 64  # columns whose maximum is taken first
 
 
 class Scorer(Protocol):
@@ -167,7 +168,7 @@ def best(scores: torch.Tensor, k: int) -> torch.Tensor:
         int64 [B, k], 0 where fewer than k scores are above -inf.
     """
     depth = min(k, scores.shape[1])
-    found, codes = scores.topk(min(k + 1, scores.shape[1]), 1)
+    found, codes = _largest(scores, min(k + 1, scores.shape[1]))
     # topk chooses as it likes among items that tie for the last places.
     crowded = (found[:, depth:] == found[:, depth - 1 : depth]).any(1)
     codes = codes[:, :depth]
@@ -177,6 +178,24 @@ def best(scores: torch.Tensor, k: int) -> torch.Tensor:
     found, order = scores.gather(1, codes).sort(dim=1, descending=True, stable=True)
     codes = codes.gather(1, order).masked_fill(found == NEVER, 0)
     return torch.nn.functional.pad(codes, (0, k - depth))
+
+
+def _largest(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`topk` of each row: values and columns [B, k], any of those that tie for the last places.
+
+    The k highest scores lie in the k groups of columns whose maxima are highest, and maxima are
+    found several times as fast as an order.
+    """
+    n_groups = scores.shape[1] // GROUP
+    if n_groups < 2 * k:
+        return scores.topk(k, 1)
+    grouped = scores[:, : n_groups * GROUP].unflatten(1, (n_groups, GROUP))
+    groups = grouped.amax(2).topk(k, 1, sorted=False).indices
+    columns = (groups[:, :, None] * GROUP + torch.arange(GROUP)).flatten(1)
+    rest = torch.arange(n_groups * GROUP, scores.shape[1]).expand(len(scores), -1)
+    columns = torch.cat([columns, rest], 1)
+    found, places = scores.gather(1, columns).topk(k, 1)
+    return found, columns.gather(1, places)
 
 
 def _leftmost(scores: torch.Tensor, last: torch.Tensor, k: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from llmrec_assets.core.behaviors import Behavior, word
-from llmrec_assets.sql import builds, increments
+from llmrec_assets.sql import builds, increments, s2_cleaning
 from llmrec_assets.sql import s2_history_texts as histories_sql
 from llmrec_assets.sql import s2_retelling as retelling
 from llmrec_assets.sql import s2_texts as texts_sql
@@ -29,115 +29,39 @@ from llmrec_assets.sql.s2_tables import (
     STEP_TEXTS,
     USER_SEQUENCES,
 )
-from llmrec_assets.sql.shards import BELONGS, WHOLE, FillByShards, Shard, ShardedQuery
+from llmrec_assets.sql.shards import BELONGS, WHOLE, FillByShards, ShardedQuery
 
 # A bot does more on a day than people do, or hardly anything but push one item.
 BOT_ONE_ITEM_SHARE, BOT_ONE_ITEM_EVENTS = 0.8, 50
-
-# A rule is the first that applies; the order is that of the README.
-JUDGED_EVENTS = f"""
-with shard as (
-    select seq, event_id, user_id, item_id, timestamp, step, behavior, rating, value, session_id,
-        caused_by, own_event_id, ingested_at,
-        coalesce(epoch_us(timestamp), step) as time,
-        row_number() over (
-            partition by user_id, item_id, timestamp, step, behavior
-            order by own_event_id desc, seq
-        ) as repeat_number
-    from {RAW} where {BELONGS}
-), days as (
-    select user_id, max(events) as busiest from (
-        select user_id, count(*) as events from {RAW}
-        where {BELONGS} and timestamp is not null group by user_id, timestamp::date)
-    group by user_id
-), favourites as (
-    select user_id, sum(events) as events, max(events) as most from (
-        select user_id, count(*) as events from {RAW} where {BELONGS} group by user_id, item_id)
-    group by user_id
-), bots as (
-    select user_id, coalesce(busiest > $bot_events_per_day, false)
-        or (events >= $bot_one_item_events and most > $bot_one_item_share * events) as bot
-    from favourites left join days using (user_id)
-)
-select shard.*, bot as is_bot,
-    case
-        when timestamp < $earliest::timestamp then 'time before ' || $earliest
-        when timestamp > ingested_at + to_days(1) then 'time in the future'
-        when repeat_number > 1 and not own_event_id
-            then 'repeats another event of the same user, item, time and behaviour'
-        when behavior = 'impression' then 'an impression is nothing that the user did'
-        when bot and $drop_bots then 'bot'
-    end as reason
-from shard join bots using (user_id)
-"""
-
-# Read once for all uses.
-TOUCHED_RAW = f"""
-select * exclude (text, context, file_hash, line) from {RAW} where {increments.IS_TOUCHED}
-"""
-
-# Positive events at or after each one place it: the last positive is the test target, the one
-# before it the validation target, and only what precedes that is training.
-ORDERED_EVENTS = f"""
-with known as (
-    select judged.*, coalesce(words.positive, true) and not is_bot as positive,
-        coalesce(words.weight, 1)
-            * case when caused_by is null then 1 else $caused_weight end as weight
-    from judged left join words using (behavior)
-    where reason is null and {BELONGS}
-), placed as (
-    select *, sum(positive::int) over (
-        partition by user_id order by time desc, seq desc rows unbounded preceding
-    ) as positives_ahead
-    from known
-)
-select *, false as is_outlier,
-    case
-        when positives_ahead > 2 or (positives_ahead = 2 and not positive) then 'train'
-        when positives_ahead = 2 or (positives_ahead = 1 and not positive) then 'validation'
-        else 'test'
-    end as split
-from placed
-"""
-
-# One round of k-core; repeated by its caller until nothing changes.
-BELOW_CORE = """
-select seq from judged where reason is null and (
-    user_id in (select user_id from judged where reason is null
-                group by user_id having count(*) < $k)
-    or item_id in (select item_id from judged where reason is null
-                   group by item_id having count(distinct user_id) < $k))
-"""
-
-# What an increment compares with the clean events that its users had before.
-ROWS_AFTER = "select seq, user_id, item_id, behavior, time from judged where reason is null"
 
 # All that makes clean events what they are; a change of it is a change of settings.
 CLEANING = (
     CLEAN_EVENTS.ddl,
     REMOVED_EVENTS.ddl,
-    JUDGED_EVENTS,
-    ORDERED_EVENTS,
-    BELOW_CORE,
+    *s2_cleaning.QUERIES,
     increments.BLOCKS,
     *QUERIES,
 )
 
-# One ordered list of structs per user: one sort instead of one per column.
+# Only the newest events are put into words and lists: one ordered list of structs per user, which
+# is one sort instead of one per column.
 HISTORIES = f"""
-with newest as (
-    select user_id, time, seq, item_id, behavior,
-        count(*) over users as n_events, min(time) over users as first_time,
-        max(time) over users as last_time,
-        row_number() over (users order by time desc, seq desc) as age
-    from {CLEAN} where {BELONGS} window users as (partition by user_id)
-), lists as (
-    select user_id, n_events, first_time, last_time, list({{
+with spans as (
+    select user_id, count(*) as n_events, min(time) as first_time, max(time) as last_time
+    from {CLEAN} where {BELONGS} group by user_id
+), newest as (
+    select user_id, item_id, behavior,
+        row_number() over (partition by user_id order by time desc, seq desc) as age
+    from {CLEAN} where {BELONGS} qualify age <= $history_length
+), told as (
+    select user_id, list({{
         'item_id': item_id, 'behavior': behavior,
         'text': coalesce(word, behavior) || $joiner || title
-    }} order by time, newest.seq) as steps
+    }} order by age desc) as steps
     from newest join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
-    where age <= $history_length group by all
+    group by user_id
+), lists as (
+    select * from spans join told using (user_id)
 )
 select user_id, n_events, first_time, last_time,
     list_transform(steps, lambda s: s.item_id) as item_ids,
@@ -243,26 +167,10 @@ def _clean_users(
     due: increments.Due,
 ) -> int:
     """Add the rows of all users, or for an increment of those in `touched_users`; how many."""
-    fill = fill if due.reason else WHOLE
-    connection.execute(
-        f"create or replace temp table judged as {JUDGED_EVENTS} with no data",
-        {**rules, **Shard().parameters},
+    touched = not due.reason
+    return s2_cleaning.clean_users(
+        connection, rules, k_core, caused_weight, WHOLE if touched else fill, touched
     )
-    if not due.reason:
-        connection.execute(f"create or replace temp table touched_raw as {TOUCHED_RAW}")
-    fill(connection, judged_events(rules, touched=not due.reason))
-    if k_core > 1:
-        _remove_below_core(connection, k_core)
-    REMOVED_EVENTS.insert(
-        connection,
-        f"select {REMOVED_EVENTS.column_names} from judged where reason is not null order by seq",
-    )
-    fill(connection, ordered_events(caused_weight))
-    recomputed = increments.count_of(connection, "judged")
-    if not due.reason:
-        connection.execute(f"create or replace temp table rows_after as {ROWS_AFTER}")
-    connection.execute("drop table judged")
-    return recomputed
 
 
 def _note_cleaning(
@@ -286,33 +194,6 @@ def _note_cleaning(
     rows = CLEAN_EVENTS.count(connection)
     builds.record(connection, CLEAN_EVENTS, due.done(rows, recomputed, users, state))
     return version
-
-
-def judged_events(rules: dict[str, object], touched: bool = False) -> ShardedQuery:
-    """Raw events, each with the rule that removes it, for the table `judged`.
-
-    `touched`: only those of the table `touched_raw`.
-    """
-    query = JUDGED_EVENTS.replace(f"from {RAW}", "from touched_raw") if touched else JUDGED_EVENTS
-    return ShardedQuery("judged", query, rules, {RAW: "* exclude (text, context)"})
-
-
-def ordered_events(caused_weight: float = 1.0) -> ShardedQuery:
-    """The judged events that no rule removed, in order and split, for clean_events."""
-    query = f"select {CLEAN_EVENTS.column_names} from ({ORDERED_EVENTS}) order by seq"
-    weighing = {"caused_weight": caused_weight}
-    return ShardedQuery(CLEAN_EVENTS.full_name, query, weighing, {"judged": "*"}, ("words",))
-
-
-def _remove_below_core(connection: duckdb.DuckDBPyConnection, k: int) -> None:
-    reason = f"below the {k}-core"
-    while True:
-        connection.execute(f"create or replace temp table below as {BELOW_CORE}", {"k": k})
-        if not connection.execute("select count(*) from below").fetchall()[0][0]:
-            return
-        connection.execute(
-            "update judged set reason = ? where seq in (select seq from below)", [reason]
-        )
 
 
 def build_sequences(

@@ -75,11 +75,15 @@ def test_ties_go_to_the_lower_code_also_at_the_end_of_the_list():
     assert best(scores, 9).tolist() == [[2, 5, 1, 3, 4, 0, 0, 0, 0]]
 
 
-def test_lists_equal_a_stable_sort_whatever_ties():
+@pytest.mark.parametrize("different", [30, 10**6])
+@pytest.mark.parametrize("columns", [41, 2100])
+def test_lists_equal_a_stable_sort_whatever_ties(columns, different):
     torch.manual_seed(0)
-    scores = torch.randint(0, 30, (500, 41)).float()
-    scores[torch.rand(500, 41) < torch.rand(500, 1)] = float("-inf")
+    scores = torch.randint(0, different, (500, columns)).float()
+    scores[torch.rand(500, columns) < torch.rand(500, 1)] = float("-inf")
+    scores[:3] = float("-inf")  # nothing, then a single item in the last columns
     scores[:, 0] = float("-inf")
+    scores[1, -1] = 0.0
     found, order = scores.sort(dim=1, descending=True, stable=True)
     expected = order.masked_fill(found == float("-inf"), 0)
     for k in (1, 7, 41):

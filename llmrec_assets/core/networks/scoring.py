@@ -21,7 +21,9 @@ class NetworkScorer:
         """[B, V+1] scores of the next item; by popularity in training where history is empty."""
         model = self.model
         batch = history_batch(sequences, users, ends, model.config.max_length)
-        logits = (model.query(batch) @ self.items_dV).add_(model.offset)
+        logits = model.query(batch) @ self.items_dV
+        if model.offset:
+            logits.add_(model.offset)
         empty = torch.from_numpy(ends <= sequences.starts[users])
         if empty.any():
             logits[empty] = (model.counts + 0.5).log()

@@ -1,0 +1,186 @@
+"""Cleaning and sequences beside polars and pandas: the same tables, in CPU-seconds.
+
+    python -m llmrec_assets_tests.benchmarks.preparation_speed [--events 1e7] [--without polars]
+
+Needs polars (`pip install polars`), which the product does not. Each side has a process of its own
+and every core; it reads the raw events from its own file (DuckDB, Parquet) and writes clean events,
+removed events and user sequences to one. That all wrote the same rows is checked. The product also
+keeps what the next increment needs and the texts of items and steps, which the others do not.
+
+The sequence step is held against what it cannot do without: one full sort of the clean events by
+user, time and number, written as a table; once of ids alone, once with the words of the histories.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from llmrec_assets.core.behaviors import DEFAULT_BEHAVIORS
+from llmrec_assets.sql import s2_sequences
+from llmrec_assets.sql.s2_tables import (
+    CLEAN,
+    CLEAN_EVENTS,
+    ITEM_TEXTS,
+    ITEMS,
+    RAW,
+    REMOVED_EVENTS,
+    USER_SEQUENCES,
+)
+from llmrec_assets.sql.shards import WHOLE, ShardedQuery
+from llmrec_assets_tests.benchmarks.generated_events import Shop, fill_raw, fill_raw_items
+from llmrec_assets_tests.benchmarks.increments import READING, RULES, cpu_seconds
+from llmrec_assets_tests.benchmarks.preparation_peers import by_pandas, by_polars
+
+PEERS = {"polars": by_polars, "pandas": by_pandas}
+BOTS = {
+    "bot_one_item_share": s2_sequences.BOT_ONE_ITEM_SHARE,
+    "bot_one_item_events": s2_sequences.BOT_ONE_ITEM_EVENTS,
+}
+WRITTEN = {"clean": CLEAN_EVENTS, "removed": REMOVED_EVENTS, "sequences": USER_SEQUENCES}
+
+# What the sequence step sorts; the second also carries what the text of a history is made of.
+SORTED = f"select user_id, time, seq, item_id, behavior from {CLEAN} order by user_id, time, seq"
+SORTED_WITH_WORDS = f"""
+select user_id, time, known.seq, item_id, behavior, coalesce(word, behavior) || ' ' || title as text
+from {CLEAN} as known join {ITEM_TEXTS.full_name} using (item_id) left join words using (behavior)
+order by user_id, time, known.seq
+"""
+
+
+@dataclass
+class Timed:
+    """Fills tables as one shard, and notes what each took."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedQuery) -> None:
+        """Add the rows of the query."""
+        self.spent[work.target] = cpu_seconds(lambda: WHOLE(connection, work))
+
+
+def write_raw(folder: Path, events: int) -> None:
+    """The same raw events and items for all, in the file that each reads."""
+    shop = Shop(events)
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+        fill_raw(connection, shop.log())
+        fill_raw_items(connection, shop)
+        s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, "en")
+        columns = "* exclude (text, context, file_hash, line)"
+        connection.sql(f"select {columns} from {RAW}").write_parquet(str(folder / "raw.parquet"))
+        items = connection.sql(f"select item_id, title from {ITEMS}")
+        items.write_parquet(str(folder / "items.parquet"))
+        words = connection.sql("select behavior, word, weight, positive from words")
+        words.write_parquet(str(folder / "words.parquet"))
+
+
+def prepare(folder: Path) -> dict[str, float]:
+    """What the product does, in two transactions as its assets are; CPU-seconds by step."""
+    timed = Timed()
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+        connection.execute("set timezone = 'UTC'")
+
+        def clean() -> None:
+            connection.begin()
+            s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, "en")
+            s2_sequences.clean(connection, **RULES)
+            connection.commit()
+
+        def build() -> None:
+            connection.begin()
+            s2_sequences.build_sequences(connection, "en", **READING, fill=timed)
+            connection.commit()
+
+        spent = {"cleaning": cpu_seconds(clean), "sequences": cpu_seconds(build)}
+        spent["all"] = sum(spent.values())
+        spent["sequence step"] = timed.spent[USER_SEQUENCES.full_name]
+        for name, query in (("sort", SORTED), ("sort with words", SORTED_WITH_WORDS)):
+            table = f"create or replace table one_sort as {query}"
+            spent[name] = cpu_seconds(lambda table=table: connection.execute(table))
+    return spent
+
+
+def fingerprints(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> dict[str, Any]:
+    """Of each table its rows and their hashes in any order: of the product, or of a folder's files.
+
+    A column that a peer did not write counts as null.
+    """
+    found = {}
+    for name, table in WRITTEN.items():
+        source = table.full_name
+        if folder is not None:
+            path = str(folder / f"{name}.parquet")
+            source = f"read_parquet('{path}')"
+        columns = ", ".join(f"{column.name}::{column.type}" for column in table.columns)
+        found[name] = connection.execute(
+            f"select count(*), bit_xor(content), sum(content::hugeint)"
+            f" from (select hash({columns}) as content from {source})"
+        ).fetchall()[0]
+    return found
+
+
+def measure(side: str, folder: Path) -> dict[str, float]:
+    """CPU-seconds and peak memory of one side, in this process."""
+    if side == "product":
+        spent = prepare(folder)
+    else:
+        spent = {"all": cpu_seconds(lambda: PEERS[side](folder, {**RULES, **BOTS}))}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**spent, "peak MB": peak}
+
+
+def _in_a_process(side: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", __spec__.name, "--one", side, "--folder", str(folder)]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    return json.loads(printed)
+
+
+def main(events: int, sides: list[str], folder: Path) -> None:
+    """Print what each side took, and the ratios."""
+    write_raw(folder, events)
+    found = {"product": _in_a_process("product", folder)}
+    print(f"{'':<10}{'CPU-s':>8}{'ratio':>8}{'peak MB':>9}")
+    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as connection:
+        wanted = fingerprints(connection, None)
+    own = found["product"]
+    print(f"{'product':<10}{own['all']:>8.2f}{'':>8}{own['peak MB']:>9,.0f}", flush=True)
+    for side in sides:
+        spent = _in_a_process(side, folder)
+        with duckdb.connect() as connection:
+            written = fingerprints(connection, folder)
+        different = [name for name in WRITTEN if written[name] != wanted[name]]
+        assert not different, f"{side} wrote other rows: {', '.join(different)}"
+        ratio = own["all"] / spent["all"]
+        print(f"{side:<10}{spent['all']:>8.2f}{ratio:>8.2f}{spent['peak MB']:>9,.0f}", flush=True)
+    print(f"cleaning {own['cleaning']:.2f}, sequences and texts {own['sequences']:.2f} CPU-s")
+    for floor in ("sort", "sort with words"):
+        share = own[floor] / own["sequence step"]
+        print(f"{floor} {own[floor]:.2f} CPU-s: {share:.2f} of the sequence step,"
+              f" {own['sequence step']:.2f}")  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=lambda text: int(float(text)), default=10_000_000)
+    parser.add_argument("--without", nargs="*", choices=list(PEERS), default=[])
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=["product", *PEERS], help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    given = _arguments()
+    if given.one:
+        print(json.dumps(measure(given.one, given.folder)))
+    else:
+        with tempfile.TemporaryDirectory() as root:
+            main(given.events, [p for p in PEERS if p not in given.without], Path(root))

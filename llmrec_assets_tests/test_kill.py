@@ -24,6 +24,7 @@ KILLS = {
     "raw_events": [0.4],
     "raw_items": [0.6],
     "rejected_events": [0.3],
+    "expiries": [0.5],
     "clean_events": [0.5],
     "temporal_features": [0.7],
     "user_sequences": [0.4],

@@ -42,7 +42,9 @@ def find_file(
         [kind],
     ).fetchall()
     names = ", ".join(name for (name,) in newest) or "none"
-    raise UnknownFile(f"no file of {kind or 'events or items'} {named!r} came in; newest: {names}")
+    raise UnknownFile(
+        f"no file of {kind or 'events or items'} came in by that name; newest: {names}"
+    )
 
 
 def begin_retraction(

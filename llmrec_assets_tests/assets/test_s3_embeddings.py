@@ -13,6 +13,7 @@ from llmrec_assets.assets import s3_embeddings, text_steps
 from llmrec_assets.core.encoding import BagOfWords
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.encoder import TextEncoder
+from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s3_embeddings as embeddings_sql
@@ -274,6 +275,7 @@ def materialize(store: tuple[Warehouse, Arrays]) -> dg.ExecuteInProcessResult:
             "warehouse": store[0],
             "arrays": store[1],
             "encoder": TextEncoder(model="bag_of_words"),
+            "engine": Engine(),
             "registry": registry(store, "llmrec"),
             "encoder_registry": registry(store, "llmrec_item_encoder"),
         },

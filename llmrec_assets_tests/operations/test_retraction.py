@@ -98,7 +98,7 @@ def test_a_store_from_before_items_could_be_taken_back_keeps_what_was(store):
         )
         connection.execute("drop table s1_raw_events.retractions; drop table s1_raw_events.repairs")
         connection.execute("create table s1_raw_events.retractions as from old; drop table old")
-    with pytest.raises(UnknownFile, match=r"no file of events or items 'bot\.csv'"):
+    with pytest.raises(UnknownFile, match=r"no file of events or items came in by that name"):
         retract(store, "bot.csv")
     assert retract(store, "people.csv").rows == 72
 

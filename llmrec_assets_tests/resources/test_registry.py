@@ -157,12 +157,12 @@ def test_a_database_that_was_emptied_or_lost_is_not_taken_for_a_new_one(tmp_path
     registry = registry_of(tmp_path)
     register(registry, "gru-1", 1)
     database = tmp_path / "mlflow.db"
-    saved = database.read_bytes()
+    saved = database.rename(tmp_path / "saved.db")
     database.write_bytes(b"")
     with pytest.raises(DamagedFile, match=r"mlflow\.db is empty → .*backup"):
         registry.alias(CHAMPION)
     database.unlink()
     with pytest.raises(DamagedFile, match=r"mlflow\.db is gone, .* → .*backup"):
         registry.alias(CHAMPION)
-    database.write_bytes(saved)
+    saved.rename(database)
     assert registry.versions() == ["gru-1"]

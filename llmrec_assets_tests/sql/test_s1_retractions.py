@@ -70,7 +70,9 @@ def test_a_batch_is_named_by_file_or_hash(tmp_path):
     assert find(store.connection, second[:8]) == ("events", second, "a.csv")
     with pytest.raises(s1_batches.UnknownFile, match=rf"more than once(.|\n)*{first}"):
         find(store.connection, "a.csv")
-    with pytest.raises(s1_batches.UnknownFile, match=r"no file of events or items 'b.csv'.*a\.csv"):
+    with pytest.raises(
+        s1_batches.UnknownFile, match=r"no file of events or items came in by that name.*a\.csv"
+    ):
         find(store.connection, "b.csv")
     store.landed.clear()  # the landing zone was emptied
     assert s1_retractions.not_landed(store.connection, first, {}) == []

@@ -110,7 +110,7 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
 
     jobs = {job["name"]: job["description"] for job in shown["jobs"]}
     works = {"refresh_lists", "warm_start", "retrain", "retrain_with_encoder"}
-    launched = works | {"ingest", "collect_feedback", "full_loop"}
+    launched = works | {"ingest", "collect_feedback", "full_loop", "expire"}
     launched |= {"rollback", "approve", "study_texts", "simulate_cycles"}
     assert set(jobs) - {"__ASSET_JOB"} == launched
     assert all(text for name, text in jobs.items() if name != "__ASSET_JOB")
@@ -121,10 +121,12 @@ def test_the_webserver_shows_the_whole_graph_and_what_launches_it(root, tmp_path
         "ingest_new_files": ({"ingest"}, "RUNNING"),
         "collect_new_feedback": ({"collect_feedback"}, "RUNNING"),
         "learn_from_new_data": (works, "RUNNING"),
+        "say_what_to_do_on_failure": (set(), "RUNNING"),
     }
-    (schedule,) = shown["schedules"]
-    assert (schedule["name"], schedule["pipelineName"]) == ("daily_loop", "full_loop")
-    assert schedule["scheduleState"]["status"] == "RUNNING"
+    assert {
+        (schedule["name"], schedule["pipelineName"], schedule["scheduleState"]["status"])
+        for schedule in shown["schedules"]
+    } == {("daily_loop", "full_loop", "RUNNING"), ("daily_expiry", "expire", "RUNNING")}
 
 
 def state(sensor):

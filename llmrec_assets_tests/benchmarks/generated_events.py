@@ -16,8 +16,9 @@ from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
 
 FIRST_SECOND = 1_704_067_200  # 1 January 2024, UTC
 
-# One draw in [0, 1) for each number and salt.
-_DRAW = "(hash($seed, n, {}) / 18446744073709551616.0)"
+# One draw in [0, 1) for each number and salt. Hashes of rows that differ in their last value alone
+# resemble each other, so the row's hash is hashed once more with the salt.
+_DRAW = "(hash(xor(hash($seed, n), {}::ubigint)) / 18446744073709551616.0)"
 
 EVENTS = f"""
 with drawn as (

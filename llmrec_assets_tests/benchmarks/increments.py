@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -35,7 +36,7 @@ from llmrec_assets_tests.benchmarks.generated_events import Shop, fill_raw, fill
 Connection = duckdb.DuckDBPyConnection
 RULES = {"earliest": "1990-01-01", "bot_events_per_day": 2000, "drop_bots": False, "k_core": 0,
          "outlier_deviations": 6.0}  # fmt: skip
-READING = {"history_length": 50, "description_characters": 300}
+READING: dict[str, Any] = {"history_length": 50, "description_characters": 300}
 
 
 @dataclass(frozen=True)

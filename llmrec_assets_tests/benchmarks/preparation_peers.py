@@ -21,7 +21,7 @@ HISTORY = 50
 
 def by_polars(folder: Path, rules: dict[str, Any]) -> None:
     """All of it by polars, in lazy frames where that helps it."""
-    import polars as pl
+    import polars as pl  # pyright: ignore[reportMissingImports]
 
     raw = pl.read_parquet(folder / "raw.parquet").with_columns(
         time=pl.coalesce(pl.col("timestamp").dt.epoch("us"), "step")
@@ -66,7 +66,7 @@ def by_polars(folder: Path, rules: dict[str, Any]) -> None:
 
 
 def _bots_by_polars(raw: Any, rules: dict[str, Any]) -> Any:
-    import polars as pl
+    import polars as pl  # pyright: ignore[reportMissingImports]
 
     counts = raw.group_by("user_id").agg(events=pl.len())
     many = counts.filter(pl.col("events") > rules["bot_events_per_day"])
@@ -80,7 +80,7 @@ def _bots_by_polars(raw: Any, rules: dict[str, Any]) -> Any:
 
 
 def _outliers_by_polars(kept: Any, deviations: float) -> Any:
-    import polars as pl
+    import polars as pl  # pyright: ignore[reportMissingImports]
 
     far = pl.lit(value=False)
     train = kept.filter(pl.col("split") == "train")
@@ -101,7 +101,7 @@ def _outliers_by_polars(kept: Any, deviations: float) -> Any:
 
 
 def _sequences_by_polars(kept: Any, items: Any) -> Any:
-    import polars as pl
+    import polars as pl  # pyright: ignore[reportMissingImports]
 
     told = kept.select("user_id", "time", "item_id", "behavior", "word").join(
         items, on="item_id", how="left", maintain_order="left"

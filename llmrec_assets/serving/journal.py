@@ -92,7 +92,7 @@ class Known:
                 found.append(record)
             elif known != digest and record.kind != "lists":  # what was shown first stands
                 name = "event_id" if record.kind == "events" else "feedback_id"
-                raise Conflict(f"a {name} of the batch came before with other content")
+                raise Conflict(f"{name} of one of the batch came before with other content")
         return found
 
     def remember(self, records: Iterable[Record]) -> None:

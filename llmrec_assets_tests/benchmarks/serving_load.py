@@ -109,7 +109,7 @@ def requests(n_users: int, n_items: int, new: float, posts: bool, seed: int) -> 
             made.append(Wanted(None, _request("GET", path)))
         elif posts:
             known = {
-                "event_id": f"{seed}-{len(made)}",
+                "event_id": f"{time.time_ns()}-{len(made)}",
                 "user_id": name,
                 "timestamp": int(time.time()),
             }

@@ -16,6 +16,7 @@ from llmrec_assets import published
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.landing_edits import edit
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.owned_folders import remove_left
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.serving import segments
 from llmrec_assets.sql import persons, s1_retention
@@ -101,8 +102,11 @@ def _rows_of(user: str, known: str, staged: StagedFile) -> tuple[str, list[objec
 def sweep(layout: Layout, rewrite: bool = True) -> None:
     """Take away what new lists left behind: vectors, older packages, freed pages.
 
+    And what tasks of a killed run had exchanged.
+
     `rewrite` copies the DuckDB file: nothing else may use it meanwhile.
     """
+    remove_left(layout.tasks)
     with Warehouse(path=str(layout.warehouse)).connect() as connection:
         left = {*persons.texts_left(connection), *s1_retention.texts_left(connection)}
         _wipe_vectors(connection, layout.arrays, sorted(left))

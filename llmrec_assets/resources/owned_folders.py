@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OWNER = ".owner"  # the locked file
-RAY_PREFIX = "llmrec-ray-"  # of the folder of a cluster of this machine, among temporary files
+RAY_PREFIX = "llmrec-r-"  # of the folder of a cluster of this machine, among temporary files
 
 
 @contextmanager

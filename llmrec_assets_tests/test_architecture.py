@@ -115,8 +115,8 @@ def test_the_service_loads_no_pipeline():
 def test_definitions_load_without_heavy_libraries():
     code = (
         "import sys, llmrec_assets.definitions;"
-        "print(*({'torch', 'mlflow', 'sentence_transformers', 'sklearn', 'scipy', 'matplotlib', 'ray'}"
-        " & set(sys.modules)))"
+        "print(*({'torch', 'mlflow', 'sentence_transformers', 'sklearn', 'scipy', 'matplotlib',"
+        " 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,10 +129,11 @@ def test_eight_shards_make_what_one_makes(alone, tmp_path):
 @pytest.fixture
 def killing(tmp_path):
     """Ray, one of whose workers is killed, as it must have been in the end."""
-    marker, folder = tmp_path / "killed", str(tmp_path / "tasks")
-    yield KillsOne(kind="ray", shards=SHARDS, folder=folder, marker=str(marker))
+    marker, folder = tmp_path / "killed", tmp_path / "tasks"
+    folder.mkdir()
+    yield KillsOne(kind="ray", shards=SHARDS, folder=str(folder), marker=str(marker))
     assert marker.exists()
-    assert not list(Path(folder).glob("*/"))
+    assert not list(folder.iterdir())
 
 
 @needs_ray

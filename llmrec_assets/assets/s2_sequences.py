@@ -8,13 +8,12 @@ from pydantic import Field, field_validator
 from llmrec_assets.assets import s1_raw_events
 from llmrec_assets.assets.rebuilding import Rebuild
 from llmrec_assets.assets.shard_steps import fill_by
-from llmrec_assets.assets.table_metadata import markdown, run_metadata, static_metadata
+from llmrec_assets.assets.table_metadata import build_metadata, markdown, static_metadata
 from llmrec_assets.core import templates
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
-from llmrec_assets.sql import builds
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
 from llmrec_assets.sql.s2_sequences import BOT_ONE_ITEM_EVENTS, BOT_ONE_ITEM_SHARE
@@ -83,9 +82,7 @@ def clean_events(
         version = sequences_sql.clean(connection, **config.model_dump(), fill=fill_by(engine))
         removed = sequences_sql.removal_counts(connection)
         unknown = sequences_sql.unknown_behaviors(connection)
-        metadata = run_metadata(connection, CLEAN_EVENTS) | builds.metadata(
-            connection, CLEAN_EVENTS
-        )
+        metadata = build_metadata(connection, CLEAN_EVENTS)
     for row in unknown.itertuples():
         context.log.warning(
             f"behavior {row.behavior!r} ({row.events} events) is not in the behaviour dictionary:"
@@ -194,8 +191,7 @@ def user_sequences(
             **config.model_dump(exclude={"language"}),
             fill=fill_by(engine),
         )
-        metadata = run_metadata(connection, USER_SEQUENCES)
-        metadata |= builds.metadata(connection, USER_SEQUENCES)
+        metadata = build_metadata(connection, USER_SEQUENCES)
         told = HISTORY_TEXTS.count(connection)
     return dg.MaterializeResult(
         metadata={

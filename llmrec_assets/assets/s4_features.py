@@ -4,9 +4,8 @@ import dagster as dg
 
 from llmrec_assets.assets import s2_sequences, s3_embeddings
 from llmrec_assets.assets.rebuilding import Rebuild
-from llmrec_assets.assets.table_metadata import run_metadata, static_metadata
+from llmrec_assets.assets.table_metadata import build_metadata, static_metadata
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import builds
 from llmrec_assets.sql import s4_features as features_sql
 from llmrec_assets.sql.s4_tables import CLEAN, FUSED_FEATURES, NUMERIC_FEATURES, TEMPORAL_FEATURES
 
@@ -21,8 +20,7 @@ def temporal_features(config: Rebuild, warehouse: Warehouse) -> dg.MaterializeRe
     """One row per event: gaps, clock, recency, session, item age and popularity at that moment."""
     with warehouse.connect() as connection:
         features_sql.build_temporal(connection, config.rebuild)
-        metadata = run_metadata(connection, TEMPORAL_FEATURES)
-        metadata |= builds.metadata(connection, TEMPORAL_FEATURES)
+        metadata = build_metadata(connection, TEMPORAL_FEATURES)
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -51,8 +49,7 @@ def fused_features(config: Rebuild, warehouse: Warehouse) -> dg.MaterializeResul
     """
     with warehouse.connect() as connection:
         features_sql.build_fused(connection, config.rebuild)
-        metadata = run_metadata(connection, FUSED_FEATURES)
-        metadata |= builds.metadata(connection, FUSED_FEATURES)
+        metadata = build_metadata(connection, FUSED_FEATURES)
     return dg.MaterializeResult(metadata={**metadata, "numeric_features": len(NUMERIC_FEATURES)})
 
 

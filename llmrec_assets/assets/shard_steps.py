@@ -1,8 +1,6 @@
 """How a table is filled by shards wherever the engine works."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import psutil
@@ -15,7 +13,11 @@ MEMORY_SHARE = 0.6  # of a machine's, for the databases of all tasks that run th
 
 
 def fill_by(engine: Engine) -> FillByShards:
-    """In the warehouse's own connection, or by tasks that exchange Parquet files."""
+    """In the warehouse's own connection, or by tasks that exchange Parquet files.
+
+    What earlier runs left of such files, because they were killed, goes either way.
+    """
+    engine.remove_left()
     return InPlace(engine.shards) if engine.is_local else _ByTasks(engine)
 
 
@@ -26,6 +28,6 @@ class _ByTasks:
     def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedQuery) -> None:
         """Write each shard's rows, let tasks make the parts, and add them; no file stays."""
         memory = int(psutil.virtual_memory().total * MEMORY_SHARE / (psutil.cpu_count() or 1))
-        with tempfile.TemporaryDirectory(dir=self.engine.work_folder()) as folder:
-            jobs = divide(connection, work, self.engine.shards, Path(folder), memory)
+        with self.engine.work_folder() as folder:
+            jobs = divide(connection, work, self.engine.shards, folder, memory)
             insert_parts(connection, work.target, self.engine.run_tasks(make_part, jobs))

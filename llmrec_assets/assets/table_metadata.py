@@ -6,7 +6,8 @@ import dagster as dg
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql.fingerprints import fingerprint
+from llmrec_assets.sql import builds
+from llmrec_assets.sql.fingerprints import Fingerprint, fingerprint
 from llmrec_assets.sql.tables import Table
 
 PREVIEW_ROWS = 5
@@ -47,16 +48,28 @@ def column_lineage(table: Table) -> dg.TableColumnLineage:
     )
 
 
-def run_metadata(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
-    """Metadata of one materialisation: rows, fingerprint and a preview without private columns."""
+def run_metadata(
+    connection: duckdb.DuckDBPyConnection, table: Table, content: Fingerprint | None = None
+) -> dict[str, Any]:
+    """Metadata of one materialisation: rows, fingerprint and a preview without private columns.
+
+    `content`: the fingerprint, where it is known without reading the table.
+    """
     shown = ", ".join(column.name for column in table.columns if not column.private)
     head = connection.execute(f"select {shown} from {table.full_name} limit ?", [PREVIEW_ROWS]).df()
     return {
         "dagster/row_count": table.count(connection),
-        "fingerprint": str(fingerprint(connection, table)),
+        "fingerprint": str(content or fingerprint(connection, table)),
         "dagster/column_lineage": column_lineage(table),  # the UI reads it here
         "preview": dg.MetadataValue.md(markdown(head)),
     }
+
+
+def build_metadata(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Any]:
+    """The same of a table that was just brought up to date, and how it was."""
+    build = builds.last_build(connection, table)
+    told = run_metadata(connection, table, build and build.content)
+    return told | builds.metadata(connection, table)
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -16,6 +16,7 @@ from llmrec_assets import published
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.landing_edits import edit
 from llmrec_assets.resources.arrays import Arrays
+from llmrec_assets.resources.owned_folders import remove_left
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.serving import segments
 from llmrec_assets.sql import increments, persons, s1_retention
@@ -104,8 +105,11 @@ def _rows_of(user: str, known: str, staged: StagedFile) -> tuple[str, list[objec
 def sweep(layout: Layout, rewrite: bool = True) -> None:
     """Take away what new lists left behind: vectors, words of increments, packages, freed pages.
 
-    `rewrite` copies the DuckDB file, and takes away what killed tasks left: no run may be at work.
+    And what tasks of a killed run had exchanged.
+
+    `rewrite` copies the DuckDB file: nothing else may use it meanwhile.
     """
+    remove_left(layout.tasks)
     with Warehouse(path=str(layout.warehouse)).connect() as connection:
         left = {*persons.texts_left(connection), *s1_retention.texts_left(connection)}
         _wipe_vectors(connection, layout.arrays, sorted(left))
@@ -115,7 +119,6 @@ def sweep(layout: Layout, rewrite: bool = True) -> None:
         is_empty = not RAW_EVENTS.count(connection)
     if rewrite:
         _rewrite(layout.warehouse)
-        shutil.rmtree(layout.tasks, ignore_errors=True)
     if is_empty:  # no list is drawn any more that could take the place of the last ones
         for path in (layout.current_package, layout.recommendations):
             path.unlink(missing_ok=True)

@@ -3,9 +3,8 @@
 Nothing else knows which of the two it is, and both give the same tables.
 """
 
-import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -13,12 +12,12 @@ import dagster as dg
 from pydantic import Field
 
 from llmrec_assets.core.parallel import here
+from llmrec_assets.resources.owned_folders import owned_folder, remove_left
 
 X = TypeVar("X")
 Y = TypeVar("Y")
 
 Kind = Literal["local", "ray"]
-ABANDONED_SECONDS = 24 * 3600  # more than any step takes
 
 
 class Engine(dg.ConfigurableResource):
@@ -80,13 +79,16 @@ class Engine(dg.ConfigurableResource):
             return function(hear)
         from llmrec_assets.resources.ray_together import run_together
 
-        return run_together(self.address, self.shards, self.work_folder(), function, hear)
+        with self.work_folder() as folder:
+            return run_together(self.address, self.shards, folder, function, hear)
 
-    def work_folder(self) -> Path:
-        """The folder for exchanged files, without those that a killed run left."""
-        folder, now = Path(self.folder), time.time()
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.iterdir():
-            if now - left.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        return folder
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """A new folder for files that tasks exchange; nothing of it stays."""
+        with owned_folder(Path(self.folder)) as folder:
+            yield folder
+
+    def remove_left(self) -> None:
+        """Remove what killed runs left behind, by whatever engine."""
+        if self.folder:
+            remove_left(Path(self.folder))

@@ -2,19 +2,21 @@
 
 A cluster of this machine is started when the first task needs it and ends with the process. It
 shows no dashboard, reports nothing to anybody, takes nobody's tasks without the process's own
-token, and leaves no file behind.
+token, and leaves no file behind; what a killed process left goes with the next one.
 """
 
 import atexit
 import os
 import secrets
-import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
+
+from llmrec_assets.resources.owned_folders import RAY_PREFIX, owned_folder
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -48,10 +50,11 @@ def connect(address: str) -> Any:  # noqa: ANN401 - the module, which is not alw
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
 
-    folder = tempfile.mkdtemp(prefix="llmrec-ray-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    stack = ExitStack()
+    folder = stack.enter_context(owned_folder(Path(tempfile.gettempdir()), RAY_PREFIX))
+    atexit.register(stack.close)
     atexit.register(ray.shutdown)  # before its folder goes
-    ray.init(address="local", include_dashboard=False, _temp_dir=folder, **quiet)
+    ray.init(address="local", include_dashboard=False, _temp_dir=str(folder), **quiet)
     return ray
 
 

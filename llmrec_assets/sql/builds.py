@@ -17,6 +17,7 @@ from types import ModuleType
 
 import duckdb
 
+from llmrec_assets.sql.fingerprints import Fingerprint
 from llmrec_assets.sql.tables import Column, Table
 
 ASKED = "it was asked for"
@@ -33,11 +34,16 @@ class Build:
     number: int  # build of clean_events that it is up to date with
     whole_since: int  # number of its last whole build
     settings: str  # hash of all that its rows depend on beside other rows
-    rows: int  # that the table had afterwards
+    content: Fingerprint  # of the table afterwards
     reason: str  # why it was built whole; empty for an increment
     rows_recomputed: int
     users_touched: int
     state: dict[str, object] = field(default_factory=dict)  # what the next increment needs to know
+
+    @property
+    def rows(self) -> int:
+        """That the table had afterwards."""
+        return self.content.rows
 
 
 @cache
@@ -52,6 +58,7 @@ def builds_of(schema: str) -> Table:
             Column("whole_since", "bigint", "The number of its last whole build."),
             Column("settings", "varchar", "Hash of settings, dictionary and SQL."),
             Column("rows", "bigint", "Rows of the table."),
+            Column("total", "ubigint", "Sum of their hashes, as in the table's fingerprint."),
             Column("reason", "varchar", "Why it was built whole; empty for an increment."),
             Column("rows_recomputed", "bigint", "Rows that were made or changed."),
             Column("users_touched", "bigint", "Users whose rows were made anew."),
@@ -80,15 +87,15 @@ def last_build(connection: duckdb.DuckDBPyConnection, table: Table) -> Build | N
     if not (builds.is_there(connection) and table.is_there(connection)):
         return None
     found = connection.execute(
-        f"""select number, whole_since, settings, rows, reason, rows_recomputed, users_touched,
-            state from {builds.full_name} where table_name = ?""",
+        f"""select number, whole_since, settings, rows, total, reason, rows_recomputed,
+            users_touched, state from {builds.full_name} where table_name = ?""",
         [table.name],
     ).fetchall()
     if not found:
         return None
-    number, since, settings, rows, reason, recomputed, users, state = found[0]
-    told = json.loads(state)
-    return Build(number, since, settings, rows, reason, recomputed, users, told)
+    number, since, settings, rows, total, reason, recomputed, users, state = found[0]
+    content, told = Fingerprint(rows, total), json.loads(state)
+    return Build(number, since, settings, content, reason, recomputed, users, told)
 
 
 def why_whole(
@@ -112,7 +119,9 @@ def record(connection: duckdb.DuckDBPyConnection, table: Table, build: Build) ->
     """Note what a table was built from."""
     builds = builds_of(table.schema)
     builds.create(connection)
-    values = vars(build) | {"table_name": table.name, "state": json.dumps(build.state)}
+    values = vars(build) | vars(build.content)
+    values |= {"table_name": table.name, "state": json.dumps(build.state)}
+    del values["content"]
     selected = ", ".join(f"${name} as {name}" for name in values)
     connection.execute(
         f"insert or replace into {builds.full_name} by name"

@@ -6,6 +6,8 @@ does not promise of its `hash`. A sum can also be followed through a change: tak
 changed rows were, add what they are.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -38,6 +40,29 @@ class Fingerprint:
     def __str__(self) -> str:
         """As it stands in the metadata, such as `12-00c3…`."""
         return f"{self.rows}-{self.total:016x}"
+
+
+@dataclass
+class Followed:
+    """The fingerprint of a table while it is built; an increment reads only the rows it changes."""
+
+    connection: duckdb.DuckDBPyConnection
+    table: Table
+    known: Fingerprint | None  # of the table as it is; None: it is read whole in the end
+
+    @contextmanager
+    def changing(self, condition: str) -> Iterator[None]:
+        """Rows may come, go and change meanwhile, as long as they met the condition or do then."""
+        if self.known is None:
+            yield
+            return
+        self.known -= fingerprint(self.connection, self.table, condition)
+        yield
+        self.known += fingerprint(self.connection, self.table, condition)
+
+    def of_all(self) -> Fingerprint:
+        """Of the table as it is now."""
+        return self.known or fingerprint(self.connection, self.table)
 
 
 def fingerprint(

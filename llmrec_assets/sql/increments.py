@@ -15,6 +15,7 @@ import duckdb
 
 from llmrec_assets.sql import builds
 from llmrec_assets.sql.builds import Build
+from llmrec_assets.sql.fingerprints import Fingerprint, Followed
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
@@ -32,10 +33,11 @@ BUILDS_KEPT = 100  # of which it is known what they touched; who is further behi
 # Rows of one user of `touched_users`, beside `BELONGS`.
 IS_TOUCHED = "user_id in (select user_id from touched_users)"
 
+# Hashed twice: what two rows exchange in the last column would cancel out in the first hash.
 BLOCKS = f"""
-select seq >> 12 as block, count(*) as rows, bit_xor(hash(seq, user_id, item_id, timestamp,
+select seq >> 12 as block, count(*) as rows, bit_xor(hash(hash(seq, user_id, item_id, timestamp,
     step, behavior, rating, value, session_id, text, caused_by, own_event_id, ingested_at)
-    ) as content
+    )) as content
 from {RAW} group by block
 """
 
@@ -82,13 +84,22 @@ class Due:
         """What the last build left to know; empty before the first one."""
         return self.last.state if self.last else {}
 
+    def follow(self, connection: duckdb.DuckDBPyConnection, table: Table) -> Followed:
+        """The fingerprint of the table, which goes on from that of the last build if it can."""
+        known = self.last.content if self.last and not self.reason else None
+        return Followed(connection, table, known)
+
     def done(
-        self, table_rows: int, recomputed: int, users: int, state: dict[str, object] | None = None
+        self,
+        content: Fingerprint,
+        recomputed: int,
+        users: int,
+        state: dict[str, object] | None = None,
     ) -> Build:
         """The build once it is made."""
         since = self.number if self.reason or self.last is None else self.last.whole_since
         return Build(
-            self.number, since, self.settings, table_rows, self.reason, recomputed, users,
+            self.number, since, self.settings, content, self.reason, recomputed, users,
             state or {},
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The version of a store's tables, and how an older store comes up to date: all of it, or none.
 
-What is derived, stages 2 to 4, is dropped where its form is another now: the next run makes it
-anew. What no run could make again (raw events, ledgers, decisions, the cache of vectors) is
+What is derived, such as stages 2 to 4, is dropped where its form is another now: the next run makes
+it anew. What no run could make again (raw events, ledgers, decisions, the cache of vectors) is
 migrated by a function of its own, to be appended to `MIGRATIONS`. New columns need none of this:
 `Table.create` adds them.
 """
@@ -14,6 +14,7 @@ import duckdb
 from llmrec_assets.sql import (
     monitoring,
     persons,
+    s1_fingerprint,
     s1_retention,
     s1_tables,
     s2_tables,
@@ -49,11 +50,10 @@ KEPT_OF_STAGE_3 = (
     s3_embeddings.ITEM_ENCODER,
     s3_embeddings.ENCODING_RUNS,
 )
-DERIVED = tuple(
-    table
-    for table in _all(s2_tables, s3_embeddings, s4_tables)
-    if table not in KEPT_OF_STAGE_3
-)  # fmt: skip
+DERIVED = (
+    s1_fingerprint.EVENT_BLOCKS,
+    *(table for table in _all(s2_tables, s3_embeddings, s4_tables) if table not in KEPT_OF_STAGE_3),
+)
 PRECIOUS = KEPT_OF_STAGE_3 + _all(
     s1_tables,
     s1_retention,
@@ -96,10 +96,17 @@ def _tell_kinds_of_retractions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("drop table taken_back")
 
 
+def _forget_builds(connection: duckdb.DuckDBPyConnection) -> None:
+    """So that nothing is taken for up to date."""
+    for schema in sorted({table.schema for table in DERIVED}):
+        connection.execute(f"drop table if exists {builds_of(schema).full_name}")
+
+
 # In order; the place in the list, from 1, is the version. Never change one that was released.
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("the store tells its version, and the kind of what was taken back",
               _tell_kinds_of_retractions),
+    Migration("builds tell fingerprints: tables are built whole once", _forget_builds),
 )  # fmt: skip
 
 
@@ -154,14 +161,12 @@ def migrate(
 
 
 def _drop_outdated(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Drop derived tables of another form; their names.
-
-    What is known of their builds goes with them, so that nothing is taken for up to date.
-    """
+    """Drop derived tables of another form, and with them what is known of builds; their names."""
     dropped = [t.full_name for t in DERIVED if _form(connection, t) not in (None, _wanted(t))]
-    builds = [builds_of(schema).full_name for schema in sorted({t.schema for t in DERIVED})]
-    for name in dropped + (builds if dropped else []):
+    for name in dropped:
         connection.execute(f"drop table if exists {name}")
+    if dropped:
+        _forget_builds(connection)
     return dropped
 
 

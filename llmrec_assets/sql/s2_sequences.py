@@ -5,6 +5,7 @@ the texts of items) is done once, over what the shards left.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import duckdb
 import pandas as pd
@@ -15,6 +16,7 @@ from llmrec_assets.sql import builds, increments, s2_cleaning
 from llmrec_assets.sql import s2_history_texts as histories_sql
 from llmrec_assets.sql import s2_retelling as retelling
 from llmrec_assets.sql import s2_texts as texts_sql
+from llmrec_assets.sql.fingerprints import Followed, row_text
 from llmrec_assets.sql.s2_statistics import QUERIES, judge_outliers, keep_statistics
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
@@ -37,6 +39,7 @@ BOT_ONE_ITEM_SHARE, BOT_ONE_ITEM_EVENTS = 0.8, 50
 # All that makes clean events what they are; a change of it is a change of settings.
 CLEANING = (
     CLEAN_EVENTS.ddl,
+    row_text(CLEAN_EVENTS),
     REMOVED_EVENTS.ddl,
     *s2_cleaning.QUERIES,
     increments.BLOCKS,
@@ -72,7 +75,12 @@ from lists
 """
 
 TOLD = (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS)  # built together with user_sequences
-READING = (HISTORIES, histories_sql.HISTORIES, USER_SEQUENCES.ddl)
+READING = (
+    HISTORIES,
+    histories_sql.HISTORIES,
+    USER_SEQUENCES.ddl,
+    row_text(USER_SEQUENCES),
+)
 
 TITLES_ARE_CHINESE = f"""
 select coalesce(avg(regexp_matches(title, '[\\x{{4e00}}-\\x{{9fff}}]')::int), 0) > 0.5 as chinese
@@ -139,23 +147,26 @@ def clean(
         connection, rules, weighing, builds.words_of(connection), CLEANING
     )
     due = increments.cleaning_due(connection, settings, rebuild, k_core)
+    content = due.follow(connection, CLEAN_EVENTS)
+    if not due.reason and not increments.count_of(connection, "touched_users"):
+        return _note_cleaning(due, content, str(due.state["statistics"]), 0)
+    clean_users = partial(_clean_users, connection, rules, k_core, caused_weight, fill)
+    recomputed = 0
     if not due.reason:
-        if not increments.count_of(connection, "touched_users"):
-            return _note_cleaning(connection, due, str(due.state["statistics"]), 0)
-        increments.take_out_touched(connection)
-        increments.forget_touched(connection, REMOVED_EVENTS)
-    else:
+        with content.changing(increments.IS_TOUCHED):
+            increments.take_out_touched(connection)
+            increments.forget_touched(connection, REMOVED_EVENTS)
+            recomputed = clean_users(due)
+        if not increments.covers_raw_events(connection):
+            due = replace(due, reason=builds.OUTSIDE)
+    if due.reason:
+        content = due.follow(connection, CLEAN_EVENTS)
         CLEAN_EVENTS.clear(connection)
         REMOVED_EVENTS.clear(connection)
-    recomputed = _clean_users(connection, rules, k_core, caused_weight, fill, due)
-    if not due.reason and not increments.covers_raw_events(connection):
-        due = replace(due, reason=builds.OUTSIDE)
-        CLEAN_EVENTS.clear(connection)
-        REMOVED_EVENTS.clear(connection)
-        recomputed = _clean_users(connection, rules, k_core, caused_weight, fill, due)
+        recomputed = clean_users(due)
     version = keep_statistics(connection)
-    judge_outliers(connection, version, outlier_deviations)
-    return _note_cleaning(connection, due, version, recomputed)
+    judge_outliers(content, version, outlier_deviations)
+    return _note_cleaning(due, content, version, recomputed)
 
 
 def _clean_users(
@@ -173,10 +184,9 @@ def _clean_users(
     )
 
 
-def _note_cleaning(
-    connection: duckdb.DuckDBPyConnection, due: increments.Due, version: str, recomputed: int
-) -> str:
+def _note_cleaning(due: increments.Due, content: Followed, version: str, recomputed: int) -> str:
     """Leave word of what was touched, for later tables and the next build; the version."""
+    connection = content.connection
     if due.reason:
         increments.forget_words(connection)
         users = connection.execute(f"select count(distinct user_id) from {RAW}").fetchall()[0][0]
@@ -191,8 +201,7 @@ def _note_cleaning(
     increments.keep_blocks(connection)
     removed = REMOVED_EVENTS.count(connection)
     state: dict[str, object] = {"statistics": version, "removed": removed}
-    rows = CLEAN_EVENTS.count(connection)
-    builds.record(connection, CLEAN_EVENTS, due.done(rows, recomputed, users, state))
+    builds.record(connection, CLEAN_EVENTS, due.done(content.of_all(), recomputed, users, state))
     return version
 
 
@@ -247,11 +256,12 @@ def build_sequences(
         cut = histories_sql.global_cut(connection)
         telling = reading | {"cut": cut, "history_characters": history_characters}
     _tell_users(connection, telling, due, details_again, fill)
-    recomputed = _read_users(connection, reading, again, fill)
+    content = due.follow(connection, USER_SEQUENCES)
+    with content.changing(increments.IS_TOUCHED):
+        recomputed = _read_users(connection, reading, again, fill)
     users = increments.count_of(connection, "touched_users" if again else USER_SEQUENCES.full_name)
     state = increments.rows_of(connection, TOLD) | {"cut": telling and telling["cut"]}
-    rows = USER_SEQUENCES.count(connection)
-    builds.record(connection, USER_SEQUENCES, due.done(rows, recomputed, users, state))
+    builds.record(connection, USER_SEQUENCES, due.done(content.of_all(), recomputed, users, state))
     return texts_sql.fallen_back(connection)
 
 

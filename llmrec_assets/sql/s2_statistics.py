@@ -9,6 +9,7 @@ import duckdb
 
 from llmrec_assets.core.splits import GLOBAL_TEST_SHARE
 from llmrec_assets.sql.builds import last_build
+from llmrec_assets.sql.fingerprints import Followed
 from llmrec_assets.sql.s2_tables import CLEAN, CLEAN_EVENTS, VALUE_STATISTICS
 
 # The time at place floor(n * share) of all times in order. Counting by bucket leaves one of some
@@ -90,15 +91,21 @@ def keep_statistics(connection: duckdb.DuckDBPyConnection) -> str:
     return version
 
 
-def judge_outliers(connection: duckdb.DuckDBPyConnection, version: str, deviations: float) -> None:
-    """Let is_outlier be what the statistics of a version say; `misjudged` holds what changed."""
+def judge_outliers(content: Followed, version: str, deviations: float) -> None:
+    """Let is_outlier be what the statistics of a version say; `misjudged` holds what changed.
+
+    Args:
+        content: the fingerprint of clean_events.
+        version: of the statistics.
+        deviations: standard deviations from which a value is an outlier.
+    """
+    connection, misjudged = content.connection, "seq in (select seq from misjudged)"
     connection.execute(
         f"create or replace temp table misjudged as {MISJUDGED}",
         {"version": version, "outlier_deviations": deviations},
     )
-    connection.execute(
-        f"update {CLEAN} set is_outlier = not is_outlier where seq in (select seq from misjudged)"
-    )
+    with content.changing(misjudged):
+        connection.execute(f"update {CLEAN} set is_outlier = not is_outlier where {misjudged}")
 
 
 def statistics_beyond_training(connection: duckdb.DuckDBPyConnection, version: str) -> int:

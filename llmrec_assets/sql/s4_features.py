@@ -8,6 +8,7 @@ touched users' rows are made anew, the others' keep all but the age and populari
 import duckdb
 
 from llmrec_assets.sql import builds, increments
+from llmrec_assets.sql.fingerprints import row_text
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     CLEAN,
@@ -20,6 +21,7 @@ from llmrec_assets.sql.s4_tables import (
     TEXTS,
     USERS,
 )
+from llmrec_assets.sql.tables import Table
 
 # Every window looks backwards only. Popularity counts strictly earlier times: among events of
 # one time none is known before the others. Relative times of two users cannot be compared, so
@@ -101,9 +103,9 @@ left join revised using (seq) left join {TEMPORAL} as known using (seq)
 """
 
 # The rows that touched users had: of the events that they have now, and of those that went.
-OUTDATED = """
-delete from {} where seq in (select seq from made union all select seq from moved where gone)
-"""
+_OUTDATED = "select seq from made union all select seq from moved where gone"
+OUTDATED = f"seq in ({_OUTDATED})"
+CHANGING = f"seq in ({_OUTDATED} union all select seq from revised)"
 
 STEPS_OF_TOUCHED = (
     STEPS.replace(ITEMS_OF_ALL, ITEMS_OF_TOUCHED)
@@ -174,22 +176,21 @@ REVISE_FUSED = REVISE.format(
 
 def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
     """Bring temporal_features up to date with the clean events."""
-    settings = builds.settings_hash(connection, STEPS, REVISED, TEMPORAL_FEATURES.ddl)
+    text = row_text(TEMPORAL_FEATURES)
+    settings = builds.settings_hash(connection, STEPS, REVISED, TEMPORAL_FEATURES.ddl, text)
     due = increments.due(connection, TEMPORAL_FEATURES, settings, rebuild)
+    content = due.follow(connection, TEMPORAL_FEATURES)
     if due.reason:
         changed = TEMPORAL_FEATURES.replace(connection, f"{STEPS} order by seq")
         users = count_users(connection)
     else:
         find_revised(connection, REVISED)
         connection.execute(f"create or replace temp table made as {STEPS_OF_TOUCHED}")
-        connection.execute(OUTDATED.format(TEMPORAL))
-        changed = connection.execute(REVISE_TEMPORAL).fetchall()[0][0]
-        changed += increments.count_of(connection, "made")
-        TEMPORAL_FEATURES.insert(connection, "from made")
+        with content.changing(CHANGING):
+            changed = put_made(connection, TEMPORAL_FEATURES, REVISE_TEMPORAL)
         connection.execute("drop table made; drop table revised")
         users = increments.count_of(connection, "touched_users")
-    rows = TEMPORAL_FEATURES.count(connection)
-    builds.record(connection, TEMPORAL_FEATURES, due.done(rows, changed, users))
+    builds.record(connection, TEMPORAL_FEATURES, due.done(content.of_all(), changed, users))
 
 
 def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
@@ -199,23 +200,31 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
     """
     temporal = builds.last_build(connection, TEMPORAL_FEATURES)
     known = (temporal.settings, temporal.number) if temporal else ("", 0)
-    settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, known[0])
+    text = row_text(FUSED_FEATURES)
+    settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, text, known[0])
     due = increments.due(connection, FUSED_FEATURES, settings, rebuild, through=known[1])
     due = increments.unless_changed(connection, due, (USERS,))
+    content = due.follow(connection, FUSED_FEATURES)
     if due.reason:
         changed = FUSED_FEATURES.replace(connection, f"{FUSED} order by user_id, position")
         users = count_users(connection)
     else:
         find_revised(connection, REVISED_NOW)
         connection.execute(f"create or replace temp table made as {FUSED_OF_TOUCHED}")
-        connection.execute(OUTDATED.format(FUSED_FEATURES.full_name))
-        changed = connection.execute(REVISE_FUSED).fetchall()[0][0]
-        FUSED_FEATURES.insert(connection, "from made")
-        changed += increments.count_of(connection, "made")
+        with content.changing(CHANGING):
+            changed = put_made(connection, FUSED_FEATURES, REVISE_FUSED)
         users = increments.count_of(connection, "touched_users")
     make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))
-    rows, codes = FUSED_FEATURES.count(connection), increments.rows_of(connection, (USERS,))
-    builds.record(connection, FUSED_FEATURES, due.done(rows, changed, users, codes))
+    codes = increments.rows_of(connection, (USERS,))
+    builds.record(connection, FUSED_FEATURES, due.done(content.of_all(), changed, users, codes))
+
+
+def put_made(connection: duckdb.DuckDBPyConnection, table: Table, revise: str) -> int:
+    """Put the rows of `made` in the place of the outdated ones, and revise others; how many."""
+    connection.execute(f"delete from {table.full_name} where {OUTDATED}")
+    revised = connection.execute(revise).fetchall()[0][0]
+    table.insert(connection, "from made")
+    return revised + increments.count_of(connection, "made")
 
 
 def find_revised(connection: duckdb.DuckDBPyConnection, revised: str) -> None:

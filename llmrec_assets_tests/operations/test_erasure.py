@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,9 +16,12 @@ import pytest
 from llmrec_assets.operations import erasure
 from llmrec_assets.operations.landing_rows import blank_rows
 from llmrec_assets.operations.search import find_user
+from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.serving.segments import Segment
 from llmrec_assets.sql.landing_lines import MAX_LINE
+from llmrec_assets.sql.s1_files import create_tables
+from llmrec_assets.sql.s1_tables import RAW_EVENTS
 
 GONE = "erase me+用户"
 STAYS = "somebody else"
@@ -174,6 +178,46 @@ def test_numbers_as_ids_and_compressed_files_are_searched(root):
     (root.landing_events / "a.csv.gz").write_bytes(gzip.compress(b"user_id\n1234567\n"))
     found = find_user(root, "1234567")
     assert found == {"landing/events/a.csv.gz": 1, "numbers.parquet: main.file.user_id": 1}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.engine import Engine
+from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql.shard_files import divide
+from llmrec_assets.sql.shards import ShardedQuery
+
+layout = Layout(Path(sys.argv[1]))
+work = ShardedQuery("target", "query", {}, {"s1_raw_events.raw_events": "user_id, item_id"})
+with (
+    Warehouse(path=str(layout.warehouse)).connect() as connection,
+    Engine(kind="ray", folder=str(layout.tasks)).work_folder() as folder,
+):
+    divide(connection, work, 2, folder)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_shards_that_a_killed_driver_left_are_searched_and_go(root):
+    with Warehouse(path=str(root.warehouse)).connect() as connection:
+        create_tables(connection)
+        connection.execute(
+            f"""insert into {RAW_EVENTS.full_name} by name select 'e' as event_id, ? as user_id,
+            'i1' as item_id""",
+            [GONE],
+        )
+    done = subprocess.run([sys.executable, "-c", KILLED, str(root.root)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = [place for place in find_user(root, GONE) if place.startswith("tasks/")]
+    assert len(left) == 1
+    assert left[0].endswith(".parquet: main.file.user_id")
+    erasure.forget(root, GONE)
+    assert {*find_user(root, GONE)} == {*left}
+    erasure.sweep(root)
+    assert find_user(root, GONE) == {}
+    assert not list(root.tasks.iterdir())
 
 
 def test_a_running_service_stands_in_the_way(root):

@@ -20,8 +20,10 @@ from llmrec_assets.sql import (
     s4_features,
     s4_tables,
 )
+from llmrec_assets.sql.fingerprints import fingerprint
+from llmrec_assets.sql.s1_fingerprint import fingerprint_of_events
 from llmrec_assets.sql.s1_raw_items import take_items
-from llmrec_assets.sql.s1_tables import TABLES
+from llmrec_assets.sql.s1_tables import RAW_EVENTS, TABLES
 from llmrec_assets.sql.shards import InPlace
 from llmrec_assets.sql.training_data import load
 from llmrec_assets_tests.sql.test_s1_retractions import HEADER, Store, csv
@@ -44,6 +46,7 @@ DERIVED = (
     s4_tables.STEP_ROWS,
     s4_tables.HISTORY_ROWS,
 )
+FOLLOWING = (s2_tables.USER_SEQUENCES, s4_tables.TEMPORAL_FEATURES, s4_tables.FUSED_FEATURES)
 RULES = {"earliest": "1990-01-01", "bot_events_per_day": 4, "k_core": 0,
          "outlier_deviations": 1.5, "caused_weight": 0.5, "drop_bots": False}  # fmt: skip
 
@@ -119,7 +122,16 @@ class Pipeline(Store):
         return builds.metadata(self.connection, table)
 
 
+def assert_fingerprints_are_those_of_the_tables(store):
+    for table in (s2_tables.CLEAN_EVENTS, *FOLLOWING):
+        kept = builds.last_build(store.connection, table).content
+        assert kept == fingerprint(store.connection, table), table.name
+    kept = fingerprint_of_events(store.connection)
+    assert kept == fingerprint(store.connection, RAW_EVENTS)
+
+
 def assert_equal_to_a_rebuild(store):
+    assert_fingerprints_are_those_of_the_tables(store)
     fresh = store.again()
     fresh.build()
     found, wanted = store.tables(), fresh.tables()
@@ -205,7 +217,6 @@ DAY_ONE = [
     ("e3", "u2", "i1", "1", "view", "1", ""),
     ("e4", "u3", "i2", "1", "view", "5", ""),
 ]
-FOLLOWING = (s2_tables.USER_SEQUENCES, s4_tables.TEMPORAL_FEATURES, s4_tables.FUSED_FEATURES)
 
 
 @pytest.fixture

@@ -6,8 +6,11 @@ import pytest
 
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import migrations
+from llmrec_assets.sql import builds, migrations
+from llmrec_assets.sql.builds import Build
+from llmrec_assets.sql.fingerprints import Fingerprint
 from llmrec_assets.sql.migrations import MIGRATIONS, Migration, NewerStore, WrongSchema, migrate
+from llmrec_assets.sql.s2_tables import CLEAN_EVENTS
 from llmrec_assets_tests.conftest import SIX_LINES, runner
 
 # A store as it was before it told its version, and as no code has it now.
@@ -93,10 +96,23 @@ def test_migrations_run_once_in_order_and_what_is_kept_keeps_its_rows(tmp_path):
         connection.execute("insert into s1_raw_events.files (kind, content_hash, name)"
                            " values ('events', 'h', 'a')")  # fmt: skip
         connection.execute("alter table s1_raw_events.files rename column name to title")
-        assert migrate(connection, steps)[:3] == [MIGRATIONS[0].says, "a name", "a mark"]
+        assert migrate(connection, steps)[: len(steps)] == [step.says for step in steps]
         assert migrate(connection, steps) == []
         names = connection.execute("select name from s1_raw_events.files").fetchall()
         assert names == [("a!",)]
+
+
+def test_builds_without_fingerprints_are_forgotten_once(tmp_path):
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
+        CLEAN_EVENTS.create(connection)
+        migrate(connection, MIGRATIONS[:1])
+        connection.execute("create table s2_sequences.builds (table_name varchar, rows bigint)")
+        connection.execute("insert into s2_sequences.builds values ('clean_events', 0)")
+        assert migrate(connection) == [MIGRATIONS[1].says]
+        assert builds.last_build(connection, CLEAN_EVENTS) is None
+        done = Build(1, 1, "", Fingerprint(0, 1 << 63), "", 0, 0)
+        builds.record(connection, CLEAN_EVENTS, done)
+        assert builds.last_build(connection, CLEAN_EVENTS) == done
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path):
@@ -120,15 +136,13 @@ def test_a_migration_that_fails_changes_nothing(tmp_path):
 
 
 def test_a_store_of_a_newer_version_is_refused_with_what_to_do(tmp_path):
-    path = tmp_path / "w.duckdb"
+    path, known = tmp_path / "w.duckdb", len(MIGRATIONS)
     with duckdb.connect(str(path)) as connection:
         migrate(connection, [*MIGRATIONS, Migration("of tomorrow", print)])
-    with (
-        pytest.raises(NewerStore, match=r"version 2, this code knows 1 → install the newer"),
-        Warehouse(path=str(path)).connect(),
-    ):
+    told = rf"version {known + 1}, this code knows {known} → install the newer"
+    with pytest.raises(NewerStore, match=told), Warehouse(path=str(path)).connect():
         pass
-    assert versions(path) == 2
+    assert versions(path) == known + 1
 
 
 def test_a_kept_table_of_an_unknown_form_is_refused_and_left(tmp_path):

@@ -1,0 +1,67 @@
+"""Folders that are there while the process that made them works, and go after it was killed.
+
+A process holds a lock on a file in its folder. The kernel frees that of a dead one, whatever killed
+it, so that anybody who comes later can tell what was left and remove it.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OWNER = ".owner"  # the locked file
+RAY_PREFIX = "llmrec-r-"  # of the folder of a cluster of this machine, among temporary files
+
+
+@contextmanager
+def owned_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
+    """A new folder for this process, without those that killed ones left; it goes in the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(parent, prefix)
+    # It gets a name that anybody looks at once it is locked.
+    hidden = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
+    with (hidden / OWNER).open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = hidden.rename(hidden.with_name(hidden.name[1:]))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path, prefix: str = "") -> None:
+    """Remove what lies below `parent` under such a name and nobody holds."""
+    for path in list(parent.iterdir()) if parent.is_dir() else ():
+        if path.name.startswith(".") or not path.name.startswith(prefix):
+            continue
+        if not _is_abandoned(path):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(
+                path, ignore_errors=True
+            )  # what dying tasks still write, the next removes
+        else:
+            path.unlink(missing_ok=True)
+
+
+def remove_left(tasks: Path) -> None:
+    """Remove what killed drivers left: files that tasks exchanged, and those of Ray itself."""
+    remove_abandoned(tasks)
+    remove_abandoned(Path(tempfile.gettempdir()), RAY_PREFIX)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether it is this user's, and no living process's."""
+    try:
+        if path.lstat().st_uid != os.getuid():
+            return False
+        with (path / OWNER).open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (FileNotFoundError, NotADirectoryError):  # nobody locked it
+        return True
+    return True

@@ -1,0 +1,87 @@
+"""What a killed process leaves goes with the next one; what a living one works with stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from llmrec_assets.assets.shard_steps import fill_by
+from llmrec_assets.resources.engine import Engine
+from llmrec_assets.resources.owned_folders import RAY_PREFIX, owned_folder, remove_abandoned
+
+WORKS = """
+import sys, time
+from pathlib import Path
+from llmrec_assets.resources.owned_folders import owned_folder
+with owned_folder(Path(sys.argv[1]), sys.argv[2]) as folder:
+    (folder / "part.parquet").write_bytes(b"of a user")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start():
+    """Start a process that works in a folder of its own; it and the folder."""
+    started = []
+
+    def start(parent, prefix=""):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKS, str(parent), prefix], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process, Path(process.stdout.readline().strip())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_folder_goes_with_its_work(tmp_path):
+    with owned_folder(tmp_path / "tasks") as folder:
+        assert list((tmp_path / "tasks").iterdir()) == [folder]
+    with pytest.raises(ZeroDivisionError), owned_folder(tmp_path / "tasks"):
+        raise ZeroDivisionError
+    assert not list((tmp_path / "tasks").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["local", "ray"])
+def test_the_next_run_of_any_engine_removes_what_a_killed_one_left(tmp_path, start, kind):
+    process, folder = start(tmp_path)
+    (tmp_path / "of an older version").write_text("")
+    living, theirs = start(tmp_path)
+    kill(process)
+    assert (folder / "part.parquet").exists()
+    fill_by(Engine(kind=kind, folder=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == [theirs]
+    assert (theirs / "part.parquet").exists()
+    assert living.poll() is None
+
+
+def test_rays_own_folder_goes_too_and_what_others_left_there_stays(tmp_path, start, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process, folder = start(tmp_path, RAY_PREFIX)
+    assert folder.name.startswith(RAY_PREFIX)
+    kill(process)
+    (others := tmp_path / "others").mkdir()
+    fill_by(Engine(folder=str(tmp_path / "tasks")))
+    assert list(tmp_path.iterdir()) == [others]
+
+
+def test_links_are_removed_not_followed(tmp_path):
+    (kept := tmp_path / "kept").mkdir()
+    (tasks := tmp_path / "tasks").mkdir()
+    (tasks / "link").symlink_to(kept)
+    remove_abandoned(tasks)
+    assert not list(tasks.iterdir())
+    assert kept.exists()

@@ -27,7 +27,7 @@ from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.settings import SettingError
-from llmrec_assets.sql import s2_sequences, s2_tables
+from llmrec_assets.sql import s2_clean_events, s2_sequences, s2_tables, s2_words
 from llmrec_assets.sql.fingerprints import fingerprint
 from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
 from llmrec_assets_tests.assets.test_s6_recommendations import CONFIG, EVENTS, ITEMS
@@ -93,8 +93,8 @@ def fingerprints(folder, engine, k_core=3):
     warehouse = Warehouse(path=str(folder / "warehouse.duckdb"))
     with warehouse.connect() as connection:
         write_log(connection)
-        s2_sequences.register_words(connection, BEHAVIORS, "zh")
-        s2_sequences.clean(
+        s2_words.register_words(connection, BEHAVIORS, "zh")
+        s2_clean_events.clean(
             connection,
             earliest="2024-01-02",
             bot_events_per_day=60,

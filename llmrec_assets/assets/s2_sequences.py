@@ -14,9 +14,10 @@ from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import checked, choice, day, setting
+from llmrec_assets.sql import s2_clean_events, s2_words
 from llmrec_assets.sql import s2_sequences as sequences_sql
 from llmrec_assets.sql.s1_tables import RAW_EVENTS
-from llmrec_assets.sql.s2_sequences import BOT_ONE_ITEM_EVENTS, BOT_ONE_ITEM_SHARE
+from llmrec_assets.sql.s2_clean_events import BOT_ONE_ITEM_EVENTS, BOT_ONE_ITEM_SHARE
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, HISTORY_TEXTS, USER_SEQUENCES
 
 
@@ -78,10 +79,10 @@ def clean_events(
 ) -> dg.MaterializeResult:
     """One row per event that counts. What a rule removed is listed in removed_events."""
     with warehouse.connect() as connection:
-        sequences_sql.register_words(connection, behavior_dictionary.load(), "en")
-        version = sequences_sql.clean(connection, **config.model_dump(), fill=fill_by(engine))
-        removed = sequences_sql.removal_counts(connection)
-        unknown = sequences_sql.unknown_behaviors(connection)
+        s2_words.register_words(connection, behavior_dictionary.load(), "en")
+        version = s2_clean_events.clean(connection, **config.model_dump(), fill=fill_by(engine))
+        removed = s2_clean_events.removal_counts(connection)
+        unknown = s2_clean_events.unknown_behaviors(connection)
         metadata = build_metadata(connection, CLEAN_EVENTS)
     for row in unknown.itertuples():
         context.log.warning(
@@ -183,8 +184,8 @@ def user_sequences(
     with warehouse.connect() as connection:
         language = config.language
         if language == "auto":
-            language = sequences_sql.detect_language(connection)
-        sequences_sql.register_words(connection, behavior_dictionary.load(), language)
+            language = s2_words.detect_language(connection)
+        s2_words.register_words(connection, behavior_dictionary.load(), language)
         fell_back = sequences_sql.build_sequences(
             connection,
             language,

@@ -18,7 +18,7 @@ from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
 from llmrec_assets.sql import s7_measures as measures_sql
 from llmrec_assets.sql import s7_returns as returns_sql
-from llmrec_assets.sql.s2_sequences import register_words
+from llmrec_assets.sql.s2_words import register_words
 from llmrec_assets.sql.s7_tables import FEEDBACK, SERVED_LISTS
 
 OFF_SCALE = (

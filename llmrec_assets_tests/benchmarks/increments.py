@@ -22,8 +22,10 @@ from llmrec_assets.core.behaviors import DEFAULT_BEHAVIORS
 from llmrec_assets.sql import (
     builds,
     increments,
+    s2_clean_events,
     s2_sequences,
     s2_statistics,
+    s2_words,
     s3_embeddings,
     s4_features,
 )
@@ -48,7 +50,7 @@ class Step:
 
 
 STEPS = (
-    Step(CLEAN_EVENTS, lambda c: s2_sequences.clean(c, **RULES)),
+    Step(CLEAN_EVENTS, lambda c: s2_clean_events.clean(c, **RULES)),
     Step(USER_SEQUENCES, lambda c: s2_sequences.build_sequences(c, "en", **READING)),
     Step(s3_embeddings.TEXT_FEATURES, lambda c: s3_embeddings.publish(c, {"none": "none"}, 0)),
     Step(TEMPORAL_FEATURES, s4_features.build_temporal),
@@ -71,7 +73,7 @@ def built(connection: Connection) -> dict[str, float]:
 
         def in_one_transaction(build: Callable[[Connection], object] = step.build) -> None:
             connection.begin()
-            s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, "en")
+            s2_words.register_words(connection, DEFAULT_BEHAVIORS, "en")
             build(connection)
             connection.commit()
 

@@ -25,7 +25,7 @@ from typing import Any
 import duckdb
 
 from llmrec_assets.core.behaviors import DEFAULT_BEHAVIORS
-from llmrec_assets.sql import s2_sequences
+from llmrec_assets.sql import s2_clean_events, s2_sequences, s2_words
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     CLEAN_EVENTS,
@@ -42,8 +42,8 @@ from llmrec_assets_tests.benchmarks.preparation_peers import by_pandas, by_polar
 
 PEERS = {"polars": by_polars, "pandas": by_pandas}
 BOTS = {
-    "bot_one_item_share": s2_sequences.BOT_ONE_ITEM_SHARE,
-    "bot_one_item_events": s2_sequences.BOT_ONE_ITEM_EVENTS,
+    "bot_one_item_share": s2_clean_events.BOT_ONE_ITEM_SHARE,
+    "bot_one_item_events": s2_clean_events.BOT_ONE_ITEM_EVENTS,
 }
 WRITTEN = {"clean": CLEAN_EVENTS, "removed": REMOVED_EVENTS, "sequences": USER_SEQUENCES}
 
@@ -73,7 +73,7 @@ def write_raw(folder: Path, events: int) -> None:
     with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
         fill_raw(connection, shop.log())
         fill_raw_items(connection, shop)
-        s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, "en")
+        s2_words.register_words(connection, DEFAULT_BEHAVIORS, "en")
         columns = "* exclude (text, context, file_hash, line)"
         connection.sql(f"select {columns} from {RAW}").write_parquet(str(folder / "raw.parquet"))
         items = connection.sql(f"select item_id, title from {ITEMS}")
@@ -90,8 +90,8 @@ def prepare(folder: Path, rules: dict[str, Any]) -> dict[str, float]:
 
         def clean() -> None:
             connection.begin()
-            s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, "en")
-            s2_sequences.clean(connection, **rules)
+            s2_words.register_words(connection, DEFAULT_BEHAVIORS, "en")
+            s2_clean_events.clean(connection, **rules)
             connection.commit()
 
         def build() -> None:

@@ -10,7 +10,7 @@ import pytest
 from llmrec_assets.operations import erasure, landing_edits, retention
 from llmrec_assets.operations.search import find_user
 from llmrec_assets.resources.wiring import resources_of
-from llmrec_assets.sql import s2_sequences
+from llmrec_assets.sql import s2_clean_events, s2_words
 from llmrec_assets.sql.s1_retention import RelativeTimes
 from llmrec_assets_tests.operations.test_erasure import CONFIG, llmrec
 
@@ -204,8 +204,8 @@ def test_a_sweep_takes_away_what_increments_and_killed_tasks_left(root, run_job)
 
     def clean():
         with resources_of(root)["warehouse"].connect() as connection:
-            s2_sequences.register_words(connection, {}, "en")
-            s2_sequences.clean(connection, **rules)
+            s2_words.register_words(connection, {}, "en")
+            s2_clean_events.clean(connection, **rules)
 
     clean()
     forget(root)

@@ -13,9 +13,11 @@ from llmrec_assets.sql import (
     increments,
     persons,
     s1_files,
+    s2_clean_events,
     s2_sequences,
     s2_statistics,
     s2_tables,
+    s2_words,
     s3_embeddings,
     s4_features,
     s4_tables,
@@ -79,8 +81,8 @@ class Pipeline(Store):
         s1_files.ingest(self.connection, arrival, take_items)
 
     def clean(self):
-        s2_sequences.register_words(self.connection, BEHAVIORS, "en")
-        self.statistics = s2_sequences.clean(self.connection, **self.rules, **self.shards)
+        s2_words.register_words(self.connection, BEHAVIORS, "en")
+        self.statistics = s2_clean_events.clean(self.connection, **self.rules, **self.shards)
 
     def build(self):
         self.clean()

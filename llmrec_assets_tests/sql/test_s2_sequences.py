@@ -8,7 +8,7 @@ import pytest
 
 from llmrec_assets.core.behaviors import Behavior
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import s2_sequences, s2_tables
+from llmrec_assets.sql import s2_clean_events, s2_sequences, s2_tables, s2_words
 from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
 from llmrec_assets.sql.shards import BELONGS, InPlace, Shard, shards
 
@@ -61,8 +61,8 @@ def write_log(connection: duckdb.DuckDBPyConnection) -> None:
 def build(warehouse: Warehouse, shard_count: int, k_core: int) -> dict[str, pd.DataFrame]:
     """Build stage 2 in one transaction; its tables."""
     with warehouse.connect() as connection:
-        s2_sequences.register_words(connection, BEHAVIORS, "en")
-        s2_sequences.clean(
+        s2_words.register_words(connection, BEHAVIORS, "en")
+        s2_clean_events.clean(
             connection,
             earliest="1990-01-01",
             bot_events_per_day=9,

@@ -11,7 +11,7 @@ from llmrec_assets.core.behaviors import DEFAULT_BEHAVIORS
 from llmrec_assets.core.encoding import BagOfWords
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.warehouse import Warehouse
-from llmrec_assets.sql import s2_sequences, s2_texts
+from llmrec_assets.sql import s2_clean_events, s2_sequences, s2_texts, s2_words
 from llmrec_assets.sql.s1_tables import RAW_EVENTS, RAW_ITEMS
 from llmrec_assets.sql.s3_embeddings import current_matrix
 
@@ -40,8 +40,8 @@ class Store:
                 table.clear(connection)
                 connection.register("given", pd.DataFrame(frame))
                 table.insert(connection, "from given")
-            s2_sequences.register_words(connection, DEFAULT_BEHAVIORS, language)
-            s2_sequences.clean(
+            s2_words.register_words(connection, DEFAULT_BEHAVIORS, language)
+            s2_clean_events.clean(
                 connection, earliest="1990-01-01", bot_events_per_day=99, drop_bots=False,
                 k_core=0, outlier_deviations=6.0,
             )  # fmt: skip

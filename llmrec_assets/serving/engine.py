@@ -11,6 +11,7 @@ from llmrec_assets.serving.model import Slots
 from llmrec_assets.serving.rankers import Ranker, Refused, settle
 from llmrec_assets.serving.ranking import Job
 
+_LONGEST_SILENCE = 10.0  # seconds after which a process hangs; nothing that it does takes a tenth
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a process that ended is replaced
 
 
@@ -69,6 +70,8 @@ class Engine:
         It is asked for at once, so that the job and who ranks are of one package.
         """
         loop, ranker = asyncio.get_running_loop(), self._ranker
+        if ranker is not None and ranker.silent > max(_LONGEST_SILENCE, 2 * self.budget):
+            ranker.kill()  # another takes its place
         if ranker is None or self._is_late(ranker):
             none: asyncio.Future[Slots | None] = loop.create_future()
             none.set_result(None)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ class Ranker:
         self._reader, self._writer = reader, writer
         self._numbers = 0
         self._asked: dict[int, asyncio.Future[Slots | None]] = {}
+        self._heard = 0.0  # of time.monotonic: its last answer, or the first job since
         self.cost = 0.0  # seconds a list takes, of late
         self.quick = False  # ranks by the quicker scorer
         self.let_go = False  # ends because it was asked to
@@ -76,8 +78,15 @@ class Ranker:
         """Jobs without an answer."""
         return len(self._asked)
 
+    @property
+    def silent(self) -> float:
+        """Seconds for which it owes an answer."""
+        return time.monotonic() - self._heard if self._asked else 0.0
+
     def ask(self, job: Job, deadline: float) -> "asyncio.Future[Slots | None]":
         """Have a list made; None where `deadline` (of time.monotonic) has passed, or it fails."""
+        if not self._asked:
+            self._heard = time.monotonic()
         self._numbers += 1
         made = asyncio.get_running_loop().create_future()
         self._asked[self._numbers] = made
@@ -87,7 +96,7 @@ class Ranker:
     async def listen(self, measure: Callable[[int], None]) -> None:
         """Hand over what is ranked until the process ends; `measure` is told sizes of batches."""
         while isinstance(told := await self._read(), Ranked):
-            self.cost = told.cost
+            self.cost, self._heard = told.cost, time.monotonic()
             measure(told.size)
             for number, slots in told.slots:
                 settle(self._asked.pop(number), slots)

@@ -176,7 +176,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one", choices=["product", *PEERS], help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if "polars" not in given.without and find_spec("polars") is None:
+    if not given.one and "polars" not in given.without and find_spec("polars") is None:
         parser.error("polars is not installed: pip install polars, or --without polars")
     return given
 

@@ -63,6 +63,20 @@ def test_a_process_that_hangs_costs_the_budget_and_no_failure(start):
         assert time.monotonic() < deadline
 
 
+def test_a_process_that_hangs_for_good_is_replaced(start):
+    process = start(LLMREC_SERVE_BUDGET_MS="300")
+    (ranker,) = rankers(process)
+    ranker.suspend()
+    assert source(process.client()) == "fallback"
+    time.sleep(10.5)
+    assert source(process.client()) == "fallback"
+    process.wait_for_log("another ranks")
+    deadline = time.monotonic() + 30
+    while source(process.client()) != "live":
+        assert time.monotonic() < deadline
+    assert not ranker.is_running()
+
+
 def test_the_process_ends_with_its_service_however_that_ends(start):
     for end in ("stop", "kill"):
         process = start()

@@ -74,3 +74,14 @@ def test_a_basis_is_found_for_few_texts_and_for_unused_columns(texts: int):
     table.fit_basis(embeddings, np.arange(texts))
     table.read(embeddings)
     assert table.table.isfinite().all()
+
+
+def test_a_basis_does_not_depend_on_last_digits():
+    """Unrelated texts have equal variances, whose axes are anybody's choice."""
+    embeddings = np.eye(20, 32)
+    noise = np.random.default_rng(1).normal(size=embeddings.shape) * 1e-15
+    tables = [TextTable(embeddings, text_width=16, width=8) for _ in range(2)]
+    for table, texts in zip(tables, (embeddings, embeddings + noise), strict=True):
+        table.fit_basis(texts, np.arange(20))
+    assert tables[0].basis.abs().max() > 0.1
+    torch.testing.assert_close(tables[1].basis, tables[0].basis, atol=1e-4, rtol=0)

@@ -89,7 +89,7 @@ def test_a_warm_fit_is_as_good_at_once_and_the_older_model_stays(older):
     warm, cold = fit(*span, start=start), fit(*span)
     first, without = (fitted.learning_curve[0].validation_ndcg for fitted in (warm, cold))
     assert first > 0.95
-    assert first > without + 0.1
+    assert first > without + 0.05
     assert len(warm.learning_curve) <= CONFIG.max_epochs // 5
     again = fit(*span, start=start)
     for name, weights in warm.model.state_dict().items():

@@ -9,6 +9,7 @@ import pytest
 
 from llmrec_assets.operations import erasure, landing_edits, retention
 from llmrec_assets.operations.search import find_user
+from llmrec_assets.resources.owned_folders import owned_folder
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql import s2_clean_events, s2_words
 from llmrec_assets.sql.s1_retention import RelativeTimes
@@ -211,13 +212,12 @@ def test_a_sweep_takes_away_what_increments_and_killed_tasks_left(root, run_job)
     forget(root)
     clean()
     assert len(read(root, "from s2_sequences.moved_events where gone")) == 2
-    root.tasks.mkdir()
-    (root.tasks / "part-0.parquet").write_bytes(b"of a task")
-    erasure.sweep(root, rewrite=False)
+    with owned_folder(root.tasks) as at_work:
+        (root.tasks / "killed").mkdir()
+        (root.tasks / "killed" / "part-0.parquet").write_bytes(b"of a task")
+        erasure.sweep(root)
+        assert list(root.tasks.iterdir()) == [at_work]
     assert read(root, "from s2_sequences.moved_events").empty
-    assert root.tasks.exists(), "a run may be at work"
-    erasure.sweep(root)
-    assert not root.tasks.exists()
 
 
 def test_relative_times_are_refused(root, run_job):

@@ -43,7 +43,8 @@ class TextTable(nn.Module):
         covariance = (centred.T @ centred / len(texts)).numpy()
         # QR iteration: the faster algorithms may fail on the many equal eigenvalues (zeros) of few
         # texts or of columns that no text uses.
-        variances, directions = map(torch.from_numpy, scipy.linalg.eigh(covariance, driver="ev"))
+        found = scipy.linalg.eigh(covariance, driver="ev")
+        variances, directions = torch.from_numpy(found[0]), torch.from_numpy(settled(*found))
         k = self.basis.shape[1]
         variances, directions = variances.flip(0)[:k], directions.flip(1)[:, :k]
         # Half-way whitening: the main themes stay louder than the fine distinctions.
@@ -65,6 +66,26 @@ class TextTable(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """The projected texts at `rows` (any shape, -1 = none, which gives zeros): [..., d]."""
         return self.project(self.table[rows + 1])
+
+
+def settled(variances: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """The directions [D, D] as they do not depend on the last digits of the covariance.
+
+    Signs, and the axes of a space whose variances [D] are equal, are left to rounding, and with it
+    to the number of threads and the machine. Here each space takes the axes that come out of
+    orthogonalising what lies in it of the same few random directions.
+    """
+    scale = max(float(variances[-1]), 1e-12)
+    spaces = np.split(
+        np.arange(len(variances)), np.flatnonzero(np.diff(variances) > 1e-9 * scale) + 1
+    )
+    drawn = np.random.default_rng(0).normal(size=directions.shape)
+    parts = []
+    for space in spaces:
+        axes = directions[:, space]
+        q, r = np.linalg.qr(axes.T @ drawn[:, : len(space)])
+        parts.append(axes @ (q * np.where(np.diag(r) < 0, -1, 1)))
+    return np.concatenate(parts, axis=1)
 
 
 def text_rows_of(catalogue: Catalogue) -> torch.Tensor:

@@ -40,6 +40,7 @@ def test_a_wrong_value_is_refused_by_name(monkeypatch, text, call):
         ("LLMREC_TOP_K", "0"),
         ("LLMREC_NETWORK", "mamba"),
         ("LLMREC_ENCODER", "no/such/folder"),
+        ("LLMREC_DUCKDB_MEMORY", "much"),
         ("LLMREC_TEXT_TEMPLATE", "{{ titel }}"),
     ],
 )

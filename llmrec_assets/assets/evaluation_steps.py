@@ -35,7 +35,7 @@ from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.sql import s2_statistics as statistics_sql
 from llmrec_assets.sql import s5_model as model_sql
-from llmrec_assets.sql.training_data import TrainingData
+from llmrec_assets.sql.training_data import SPLITS, TrainingData
 
 if TYPE_CHECKING:
     import torch
@@ -190,7 +190,7 @@ def audit_leaks(warehouse: Warehouse, arrays: Arrays, registry: Registry) -> dic
     )
     data = inputs.data["evaluation"]
     sequences, split = data.sequences, leave_one_out(data.sequences)
-    leaks = leaks_of_split(sequences, split, data.splits == "train")
+    leaks = leaks_of_split(sequences, split, data.splits == SPLITS.index("train"))
     with warehouse.connect() as connection:
         leaks["statistics_beyond_training"] = statistics_sql.statistics_beyond_training(
             connection, inputs.statistics_version

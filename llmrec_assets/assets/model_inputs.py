@@ -54,7 +54,13 @@ def read_inputs(
         version = statistics_version or statistics_sql.newest_statistics(connection)
         data: dict[Fit, TrainingData] = {
             fit: training_data.load(
-                connection, matrix, words, fit=fit, statistics_version=version, scaling=scaling
+                connection,
+                matrix,
+                words,
+                fit=fit,
+                statistics_version=version,
+                scaling=scaling,
+                allocate=arrays.scratch,
             )
             for fit in fits
         }

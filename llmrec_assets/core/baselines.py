@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from llmrec_assets.core.counting import blocks_before
 from llmrec_assets.core.sequences import Sequences, flat_rows, recent
 
 
@@ -76,9 +77,11 @@ def transition_counts(
 
 def item_popularity(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
     """Probability of each item among positive events, with half an event added: float64 [V]."""
-    positions, _ = flat_rows(sequences.starts, train_end)
-    items = sequences.items[positions[sequences.positive[positions]]]
-    counts = np.bincount(items, minlength=n_items + 1)[1:] + 0.5
+    liked = np.zeros(n_items + 1, dtype=np.int64)
+    for positions in blocks_before(sequences, train_end):
+        items = sequences.items[positions[sequences.positive[positions]]]
+        liked += np.bincount(items, minlength=n_items + 1)
+    counts = liked[1:] + 0.5
     return counts / counts.sum()
 
 

@@ -10,11 +10,12 @@ import torch
 
 from llmrec_assets.core.blend import fit_powers
 from llmrec_assets.core.content import TextSimilarity
+from llmrec_assets.core.counting import occurrences
 from llmrec_assets.core.intervals import mean_intervals
 from llmrec_assets.core.metrics import ndcg
 from llmrec_assets.core.ranking import Scorer, evaluate
 from llmrec_assets.core.recommender import Experts, Recommender, make_experts
-from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+from llmrec_assets.core.sequences import Catalogue, Sequences
 
 CUT = 10
 _MOST_USERS, _MOST_SCORES = 2000, 1 << 26
@@ -66,8 +67,7 @@ def text_scorer(
     catalogue: Catalogue, sequences: Sequences, train_end: np.ndarray, vectors: np.ndarray
 ) -> Scorer:
     """Ranks by text alone; `vectors` [V+1, D] are those of the items."""
-    positions, _ = flat_rows(sequences.starts, train_end)
-    trained = np.bincount(sequences.items[positions], minlength=catalogue.n_items + 1) > 0
+    trained = occurrences(sequences, sequences.items, train_end, catalogue.n_items + 1) > 0
     return TextSimilarity(replace(catalogue, embeddings=vectors), trained)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from llmrec_assets.core.baselines import DecayedMarkov, Popularity
 from llmrec_assets.core.config import Baseline
+from llmrec_assets.core.counting import counted_ends
 from llmrec_assets.core.ease import Ease
 from llmrec_assets.core.naive_bayes import NaiveBayes
 from llmrec_assets.core.neighbours import ItemNeighbours
@@ -34,4 +35,8 @@ def fit_baselines(
         KeyError: an unknown name.
         ValueError: EASE with too many items.
     """
-    return {name: BASELINES[name](sequences, n_items, train_end) for name in names}
+    counted = counted_ends(sequences, train_end, n_items)
+    return {
+        name: BASELINES[name](sequences, n_items, train_end if name == "popularity" else counted)
+        for name in names
+    }

@@ -10,6 +10,7 @@ import pandas as pd
 from llmrec_assets.core import slices
 from llmrec_assets.core.beyond_accuracy import list_measures
 from llmrec_assets.core.blocks import rows_of
+from llmrec_assets.core.counting import occurrences
 from llmrec_assets.core.deciding import ALL, MASKED, UNSEEN, told
 from llmrec_assets.core.deep_lists import DeepLists, DeepListsKept
 from llmrec_assets.core.diversity_curve import COLUMNS as CURVE
@@ -17,7 +18,7 @@ from llmrec_assets.core.diversity_curve import diversity_curve
 from llmrec_assets.core.intervals import RESAMPLES, mean_intervals
 from llmrec_assets.core.metrics import ndcg, recall
 from llmrec_assets.core.ranking import Evaluation, Scorer, evaluate
-from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.splits import LEAST_UNSEEN, Split, seen_before
 
 CUT = 10  # of what is told by slice and with an interval, and of the lists that are described
@@ -152,8 +153,7 @@ def _of_unseen(gains: pd.DataFrame, unseen: np.ndarray) -> pd.DataFrame:
 
 def training_counts(sequences: Sequences, n_items: int, train_end: np.ndarray) -> np.ndarray:
     """Events of each item before `train_end` (int64 [U]), int64 [V+1]."""
-    positions, _ = flat_rows(sequences.starts, train_end)
-    return np.bincount(sequences.items[positions], minlength=n_items + 1)
+    return occurrences(sequences, sequences.items, train_end, n_items + 1)
 
 
 def history_popularity(

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from llmrec_assets.core.counting import occurrences
 from llmrec_assets.core.networks.model import NextItemModel
-from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.splits import Split
 
 
@@ -45,17 +46,16 @@ def leaks_of_model(
 
     The sampler draws by the same counts that say which items and behaviours are known.
     """
-    positions, _ = flat_rows(sequences.starts, train_end)
     leaks = {}
     for name, counts, codes in (
         ("items", model.counts, sequences.items),
         ("behaviors", model.behavior_counts, sequences.behaviors),
     ):
-        true = np.bincount(codes[positions], minlength=len(counts))
+        true = occurrences(sequences, codes, train_end, len(counts))
         beyond = counts.numpy() - true
         leaks[f"{name}_counted_beyond_training"] = int(beyond.clip(min=0).sum())
     if model.has_text:
-        items = np.unique(sequences.items[positions])
+        items = occurrences(sequences, sequences.items, train_end, len(model.counts)).nonzero()[0]
         rows = np.unique(catalogue.text_rows[items])
         mean = np.asarray(catalogue.embeddings[rows[rows >= 0]], dtype=np.float64).mean(0)
         moved = np.abs(model.text.mean.numpy() - mean) > 1e-4

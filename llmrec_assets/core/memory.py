@@ -7,11 +7,13 @@ import numpy as np
 
 from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.counting import MOST_TIES, NEAR, pairs_within
 from llmrec_assets.core.sequences import Catalogue, Sequences
 
 _TARGETS, _CANDIDATES, _FEATURES = 20_000, 220, 24  # that the reranker learns from, at most
 _NUMBER = 4  # bytes of a float32
 _TIE = 12  # bytes of an entry of a sparse matrix
+_POSITION = 16  # bytes of what is computed of every event at once
 _ALLOWANCE = 80 << 20  # what is loaded on first use, and what the allocator holds on to
 
 
@@ -59,23 +61,18 @@ def ranking_memory(
     # The prior's experts' scores, the same less their means, and what a blend needs.
     scores = (2 * experts + 6) * items * rows_of(items)
     examples = min(_TARGETS, targets) * min(_CANDIDATES, items) * _FEATURES
-    counted = _TIE * (7 * _ties(sequences, 50) + 4 * _ties(sequences, 10))
+    ties = (min(MOST_TIES, pairs_within(sequences, steps)) for steps in (NEAR, 10))
+    counted = _TIE * sum(many * copies for many, copies in zip(ties, (7, 4), strict=True))
     counted += 40 * len(catalogue.words)
     numbers = network + reduced + compared + scores + examples
     return _NUMBER * numbers + counted + _read(sequences)
 
 
 def _read(sequences: Sequences) -> int:
-    """Bytes of the events, read and worked on, and the allowance."""
+    """Bytes of the events, read and worked on, and the allowance; not of what lies in files."""
     columns = (sequences.items, sequences.text_rows, sequences.times, sequences.numeric)
-    return 3 * sum(column.nbytes for column in columns) + _ALLOWANCE
-
-
-def _ties(sequences: Sequences, steps: int) -> int:
-    """Pairs of events of one user at most `steps` apart."""
-    lengths = np.diff(sequences.offsets)
-    most = np.minimum(steps, np.maximum(lengths - 1, 0))
-    return int((most * lengths - most * (most + 1) // 2).sum())
+    held = sum(column.nbytes for column in columns if not isinstance(column, np.memmap))
+    return 3 * held + _POSITION * len(sequences.items) + _ALLOWANCE
 
 
 def require_memory(

@@ -16,13 +16,14 @@ from llmrec_assets.core.blend import fit_powers, log_probabilities
 from llmrec_assets.core.blocks import parts_of
 from llmrec_assets.core.candidates import Candidates, feature_names, find_candidates
 from llmrec_assets.core.content import HistorySimilarity, TextSimilarity, WordSimilarity
+from llmrec_assets.core.counting import counted_ends, occurrences
 from llmrec_assets.core.item_clock import ItemClock
 from llmrec_assets.core.neighbours import ItemNeighbours
 from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import Scorer
 from llmrec_assets.core.reranker import Examples, Reranker, fit_reranker, log_total
-from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows
+from llmrec_assets.core.sequences import Catalogue, Sequences
 
 HISTORIES = "histories"  # the name of the expert that reads texts of whole histories
 
@@ -58,9 +59,8 @@ def make_experts(
     With `histories` their expert is there also where no history was told; it then has no opinion.
     """
     n_items = catalogue.n_items
-    positions, _ = flat_rows(sequences.starts, train_end)
-    trained = np.bincount(sequences.items[positions], minlength=n_items + 1) > 0
-    span = (sequences, n_items, train_end)
+    trained = occurrences(sequences, sequences.items, train_end, n_items + 1) > 0
+    span = (sequences, n_items, counted_ends(sequences, train_end, n_items))
     prior: dict[str, Scorer] = {} if model is None else {"network": NetworkScorer(model)}
     prior["decayed_markov"] = DecayedMarkov(*span)
     prior["item_neighbours"] = ItemNeighbours(*span)

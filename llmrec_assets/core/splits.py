@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmrec_assets.core.counting import user_blocks
 from llmrec_assets.core.sequences import Sequences, flat_rows
 
 GLOBAL_TEST_SHARE = 0.1
@@ -42,10 +43,13 @@ def leave_one_out(sequences: Sequences) -> Split:
 
 def seen_before(sequences: Sequences, targets: np.ndarray) -> np.ndarray:
     """Of each user whose target (int64 [U], -1 = none) is an item of the history: bool [U]."""
-    starts = sequences.starts
-    positions, rows = flat_rows(starts, np.where(targets >= 0, targets, starts))
-    same = sequences.items[positions] == sequences.items[targets[rows]]
-    return np.bincount(rows[same], minlength=len(targets)) > 0
+    ends = np.where(targets >= 0, targets, sequences.starts)
+    seen = np.zeros(len(targets), dtype=bool)
+    for users in user_blocks(sequences):
+        positions, rows = flat_rows(sequences.starts[users], ends[users])
+        same = sequences.items[positions] == sequences.items[targets[users][rows]]
+        seen[users] = np.bincount(rows[same], minlength=users.stop - users.start) > 0
+    return seen
 
 
 def global_time_split(sequences: Sequences, test_share: float = GLOBAL_TEST_SHARE) -> Split:

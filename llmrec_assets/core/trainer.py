@@ -6,6 +6,7 @@ import torch
 from llmrec_assets.core.batches import batch_of, bucketed, training_windows
 from llmrec_assets.core.blocks import rows_of
 from llmrec_assets.core.config import ModelConfig
+from llmrec_assets.core.counting import blocks_before, occurrences
 from llmrec_assets.core.metrics import ndcg
 from llmrec_assets.core.networks.dropout import Dropout
 from llmrec_assets.core.networks.model import NextItemModel
@@ -13,7 +14,7 @@ from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.objectives import sampled_softmax_loss, sigmoid_loss, softmax_loss
 from llmrec_assets.core.process_group import Share, average_gradients, start_alike, totals
 from llmrec_assets.core.ranking import evaluate
-from llmrec_assets.core.sequences import Catalogue, Sequences, flat_rows, padded_rows
+from llmrec_assets.core.sequences import Catalogue, Sequences, padded_rows
 
 
 class NothingToLearn(Exception):
@@ -148,15 +149,16 @@ def _fresh_model(
     sequences: Sequences, catalogue: Catalogue, config: ModelConfig, ends: np.ndarray
 ) -> NextItemModel:
     """An untrained model that knows the training period's item counts and text basis."""
-    positions, _ = flat_rows(sequences.starts, ends)
     # Last features that are always 0, as `recommended` without feedback, take no part at all.
-    said = np.flatnonzero((sequences.numeric[positions] != 0).any(0))
-    model = NextItemModel(config, catalogue, int(said.max(initial=-1)) + 1)
+    said = np.zeros(sequences.n_numeric, dtype=bool)
+    for positions in blocks_before(sequences, ends):
+        said |= (sequences.numeric[positions] != 0).any(0)
+    model = NextItemModel(config, catalogue, int(said.nonzero()[0].max(initial=-1)) + 1)
     for column, counts in (
         (sequences.items, model.counts),
         (sequences.behaviors, model.behavior_counts),
     ):
-        counts += torch.from_numpy(np.bincount(column[positions], minlength=len(counts)))
+        counts += torch.from_numpy(occurrences(sequences, column, ends, len(counts)))
     if model.has_text:
         rows = model.item_text_rows[model.counts > 0]
         model.text.fit_basis(catalogue.embeddings, rows[rows >= 0].numpy())

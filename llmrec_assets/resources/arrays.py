@@ -6,6 +6,7 @@ before there were such ends is judged by its length alone.
 
 import math
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydantic import Field
 from llmrec_assets.resources.checksums import DamagedFile, is_sealed, seal_file, seal_is_right
 
 ROWS = 8192  # of a block
+_IN_MEMORY = 64 << 20  # bytes of a scratch array that needs no file
 
 
 class Arrays(dg.ConfigurableResource):
@@ -68,6 +70,18 @@ class Arrays(dg.ConfigurableResource):
                 seal_file(file)
             partial.replace(path)
         return self.open(name)
+
+    def scratch(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+        """An array to write to, whose content is anything, for as long as it is used.
+
+        A large one lies in a file without a name, which goes with it: the system moves what it
+        needs in and out, so that it may be larger than memory.
+        """
+        if math.prod(shape) * np.dtype(dtype).itemsize <= _IN_MEMORY:
+            return np.empty(shape, dtype)
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.root) as file:
+            return np.memmap(file, dtype, "w+", shape=shape)
 
     def exists(self, name: str) -> bool:
         """Whether the file is there, as it was written."""

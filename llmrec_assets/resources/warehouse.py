@@ -16,7 +16,7 @@ from pydantic import Field
 
 from llmrec_assets.core.plain_errors import without_values
 from llmrec_assets.layout import Layout
-from llmrec_assets.resources import text_scrubber
+from llmrec_assets.resources import duckdb_limits, text_scrubber
 from llmrec_assets.resources.people import People, agree
 from llmrec_assets.resources.whole_file import make_once
 
@@ -84,6 +84,7 @@ class Warehouse(dg.ConfigurableResource):
             try:
                 connection.execute("set timezone = 'UTC'")
                 connection.execute("set enable_progress_bar = false")
+                duckdb_limits.limit(connection)
                 self._bring_up_to_date(connection)
                 agree(connection, people)
                 if people is not None:

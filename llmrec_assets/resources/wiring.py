@@ -5,6 +5,7 @@ from typing import Any
 
 from llmrec_assets.core.encoding import EncoderUnavailable
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources import duckdb_limits
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.behavior_dictionary import BehaviorDictionary
 from llmrec_assets.resources.encoder import TextEncoder
@@ -23,9 +24,11 @@ def resources_of(layout: Layout) -> dict[str, Any]:
 
     Raises:
         SettingError: the variables ask for an encoder that cannot be tuned as they ask, or for an
-            engine that is not installed, or the key of pseudonyms cannot be had.
+            engine that is not installed, the key of pseudonyms cannot be had, or DuckDB's memory is
+            no size.
     """
     People.of(layout)
+    duckdb_limits.memory_limit()
     encoder = TextEncoder(
         model=setting("ENCODER", "multilingual"),
         made=str(layout.encoders),

@@ -4,6 +4,7 @@ Identifiers are interpolated from these declarations, which are constants of the
 never are: they travel as parameters.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -108,3 +109,26 @@ def read_columns(
     """The rows of `query` as one array per column."""
     columns = connection.execute(query, parameters).fetchnumpy()
     return {name: np.asarray(values) for name, values in columns.items()}
+
+
+_BATCH = 1 << 17  # rows
+
+
+def read_into(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: object,
+    arrays: Mapping[str, np.ndarray],
+) -> int:
+    """Fill each array from its start with the column of its name; how many rows there were.
+
+    The rows are never held together, but where the arrays lie.
+    """
+    batches = connection.sql(query, params=parameters).to_arrow_reader(_BATCH)
+    start = 0
+    for batch in batches:
+        end = start + batch.num_rows
+        for name, array in arrays.items():
+            array[start:end] = batch.column(name).to_numpy(zero_copy_only=False)
+        start = end
+    return start

@@ -1,6 +1,7 @@
 """What a model reads of the warehouse: sequences, catalogue and vocabulary as flat arrays."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -20,7 +21,7 @@ from llmrec_assets.sql.s4_tables import (
     STEP_ROWS,
     USERS,
 )
-from llmrec_assets.sql.tables import read_columns
+from llmrec_assets.sql.tables import read_columns, read_into
 
 Scaling = Literal["z-score", "min-max"]
 
@@ -30,6 +31,9 @@ SCALE_PARTS = {
     "z-score": ("mean", "greatest(std, 1e-6)"),
     "min-max": ("minimum", "greatest(maximum - minimum, 1e-6)"),
 }
+
+# Makes an array of this shape and type, whose content is anything.
+Allocate = Callable[[tuple[int, ...], "np.dtype | type"], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class TrainingData:
     users: list[str]
     items: list[str]
     behaviors: list[str]
-    splits: np.ndarray  # of each event: "train", "validation" or "test"
+    splits: np.ndarray  # uint8 [N], place of each event's split in `SPLITS`
     through: int  # newest ingestion sequence number that cleaning saw
     items_through: int  # newest ingestion sequence number of the items
 
@@ -54,7 +58,7 @@ class TrainingData:
         digest = hashlib.sha256("\x1f".join([*self.items, *self.behaviors]).encode())
         for source in (self.sequences, self.catalogue):
             for value in vars(source).values():
-                digest.update(np.ascontiguousarray(value).tobytes())
+                digest.update(np.ascontiguousarray(value).data)
         return digest.hexdigest()[:16]
 
 
@@ -66,6 +70,7 @@ def load(
     fit: Literal["evaluation", "global", "final"],
     statistics_version: str,
     scaling: Scaling = "z-score",
+    allocate: Allocate = np.empty,
 ) -> TrainingData:
     """Read the fused features, with rating and value scaled by the statistics of `fit`.
 
@@ -76,9 +81,9 @@ def load(
         fit: whose statistics: `evaluation` never saw the held-out events.
         statistics_version: as in value_statistics.
         scaling: how rating and value are scaled.
+        allocate: where the arrays of events lie; they are filled batch by batch.
     """
-    columns = _read_steps(connection, fit, statistics_version, scaling)
-    splits = np.array(SPLITS, dtype=object)[columns["split"]]
+    steps = _read_steps(connection, fit, statistics_version, scaling, allocate)
     users = _names(connection, f"select user_id from {USERS.full_name} order by user_code")
     items = read_columns(
         connection,
@@ -87,17 +92,18 @@ def load(
     behaviors = _names(
         connection, f"select behavior from {BEHAVIORS.full_name} order by behavior_code"
     )
+    numeric = steps.pop("numeric")
     sequences = Sequences(
-        offsets=np.searchsorted(columns["user_code"], np.arange(len(users) + 1)).astype(np.int64),
-        items=columns["item_code"].astype(np.int32),
-        behaviors=columns["behavior_code"].astype(np.int16),
-        text_rows=columns["embedding_row"].astype(np.int32),
-        numeric=np.column_stack([columns[name] for name in NUMERIC_FEATURES]),
-        times=columns["time"].astype(np.int64),
-        positive=columns["positive"].astype(bool),
-        weights=columns["weight"].astype(np.float32),
-        relative=bool(columns["relative"].any()),
-        history_rows=_rows_of_histories(columns["history_row"]),
+        offsets=np.searchsorted(steps["user_code"], np.arange(len(users) + 1)).astype(np.int64),
+        items=steps["item_code"],
+        behaviors=steps["behavior_code"],
+        text_rows=steps["embedding_row"],
+        numeric=numeric,
+        times=steps["time"],
+        positive=steps["positive"],
+        weights=steps["weight"],
+        relative=bool(steps["relative"].any()),
+        history_rows=_told(steps["history_row"]),
     )
     catalogue = Catalogue(
         n_items=len(items["item_id"]),
@@ -113,7 +119,7 @@ def load(
         users,
         list(items["item_id"]),
         behaviors,
-        splits=splits,
+        splits=steps["split"],
         through=newest_seen(connection),
         items_through=int(items["item_seq"].max(initial=0)),
     )
@@ -129,13 +135,46 @@ def item_words(connection: duckdb.DuckDBPyConnection) -> tuple[np.ndarray, np.nd
     return hashed_words(["", *texts])
 
 
-def _read_steps(
-    connection: duckdb.DuckDBPyConnection, fit: str, version: str, scaling: Scaling
-) -> dict[str, np.ndarray]:
-    """The fused features by user and position, with codes for ids.
+_STEPS: dict[str, type] = {
+    "user_code": np.int32,
+    "item_code": np.int32,
+    "behavior_code": np.int16,
+    "embedding_row": np.int32,
+    "history_row": np.int32,
+    "time": np.int64,
+    "positive": np.bool_,
+    "weight": np.float32,
+    "split": np.uint8,
+    "relative": np.bool_,
+}
 
-    Numeric ones are float32, unknown ones NaN; split is its place in `SPLITS`.
+
+def _read_steps(
+    connection: duckdb.DuckDBPyConnection,
+    fit: str,
+    version: str,
+    scaling: Scaling,
+    allocate: Allocate,
+) -> dict[str, np.ndarray]:
+    """The fused features by user and position, with codes for ids, [N] each, and `numeric` [N, F].
+
+    Unknown numbers are NaN; split is its place in `SPLITS`.
     """
+    n = FUSED_FEATURES.count(connection)
+    arrays = {name: allocate((n,), kind) for name, kind in _STEPS.items()}
+    numeric = allocate((n, len(NUMERIC_FEATURES)), np.float32)
+    columns = {name: numeric[:, place] for place, name in enumerate(NUMERIC_FEATURES)}
+    query, parameters = _steps(connection, fit, version, scaling)
+    found = read_into(connection, query, parameters, {**arrays, **columns})
+    if found != n:
+        raise RuntimeError(f"{found} of {n} fused features have codes of user, item and behaviour")
+    return {**arrays, "numeric": numeric}
+
+
+def _steps(
+    connection: duckdb.DuckDBPyConnection, fit: str, version: str, scaling: Scaling
+) -> tuple[str, dict[str, object]]:
+    """The query of `_read_steps` and its parameters."""
     numeric = {name: f"steps.{name}" for name in NUMERIC_FEATURES}
     shift, scale = SCALE_PARTS[scaling]
     for name in SCALED_FEATURES:
@@ -150,8 +189,7 @@ def _read_steps(
         f" and {name}.fit = $fit and {name}.feature = '{name}' and {name}.behavior = steps.behavior"
         for name in SCALED_FEATURES
     )
-    return read_columns(
-        connection,
+    return (
         f"""select users.user_code, items.item_code, behaviors.behavior_code,
             coalesce(step_rows.embedding_row, -1) as embedding_row,
             coalesce(history_rows.embedding_row, -1) as history_row, time, positive, weight,
@@ -203,9 +241,9 @@ def value_scales(
     return found[0], found[1]
 
 
-def _rows_of_histories(rows: np.ndarray) -> np.ndarray:
-    """int32, as in `Sequences.history_rows`."""
-    return (rows if (rows >= 0).any() else rows[:0]).astype(np.int32)
+def _told(rows: np.ndarray) -> np.ndarray:
+    """As in `Sequences.history_rows`."""
+    return rows if (rows >= 0).any() else rows[:0].copy()
 
 
 def newest_seen(connection: duckdb.DuckDBPyConnection) -> int:

@@ -8,7 +8,9 @@ from llmrec_assets.assets.s2_sequences import SequencesConfig, user_sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.definitions import defs
 from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets.sql.training_data import SPLITS
 
+TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 HEADER = "user_id,item_id,timestamp,behavior,rating,value\n"
 
 
@@ -169,9 +171,9 @@ def test_sql_and_numpy_agree_on_the_split(build, root):
     data = read_inputs(resources["warehouse"], resources["arrays"], "z-score").final
     split = leave_one_out(data.sequences)
     for user, (start, end) in enumerate(zip(data.sequences.offsets, split.train_end, strict=False)):
-        assert (data.splits[start:end] == "train").all(), user
-        assert (data.splits[end : data.sequences.offsets[user + 1]] != "train").all(), user
-    assert (data.splits[split.test[split.test >= 0]] == "test").all()
+        assert (data.splits[start:end] == TRAIN).all(), user
+        assert (data.splits[end : data.sequences.offsets[user + 1]] != TRAIN).all(), user
+    assert (data.splits[split.test[split.test >= 0]] == TEST).all()
 
 
 def test_the_template_is_named_and_so_are_the_items_that_break_it(build, root):

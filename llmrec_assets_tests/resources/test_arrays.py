@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmrec_assets.resources import arrays as arrays_module
 from llmrec_assets.resources.arrays import Arrays
 from llmrec_assets.resources.checksums import DamagedFile
 
@@ -106,3 +107,14 @@ def test_a_damaged_derived_array_is_derived_anew(arrays):
     path.write_bytes(path.read_bytes()[:-50] + b"\1" * 50)
     assert arrays.derive("b.npy", arrays.open("a.npy"), double).sum() == 9900
     assert arrays.damaged() == []
+
+
+def test_a_large_scratch_array_lies_in_a_file_without_a_name(arrays, monkeypatch):
+    monkeypatch.setattr(arrays_module, "_IN_MEMORY", 100)
+    small, large = arrays.scratch((10,), np.float64), arrays.scratch((10, 2), np.float64)
+    assert not isinstance(small, np.memmap)
+    assert isinstance(large, np.memmap)
+    large[:] = 7
+    assert large[:, 1].sum() == 70
+    assert list(Path(arrays.root).iterdir()) == []
+    assert arrays.scratch((0, 3), np.int8).shape == (0, 3)

@@ -83,6 +83,7 @@ class PublishedInfo(BaseModel):
     dictionary: dict[str, Behavior]  # what every known behaviour means
     segments: list[str]  # landing files of an online service that the package holds already
     relative: bool  # times are steps of each user's own
+    forgotten: int = 0  # how often so far somebody, something old or a batch was taken away
     pseudonyms: str = ""  # check value of their key; empty where users have their own ids
     champion: Champion | None = None  # who serves
     challenger: Challenger | None = None

@@ -17,9 +17,9 @@ from llmrec_assets.published import Challenger, Champion, PublishedInfo
 from llmrec_assets.resources.publisher import Publisher
 from llmrec_assets.resources.registry import Registry
 from llmrec_assets.resources.warehouse import Warehouse
+from llmrec_assets.sql import s1_retention, training_data
 from llmrec_assets.sql import s5_model as model_sql
 from llmrec_assets.sql import s6_recommendations as lists_sql
-from llmrec_assets.sql import training_data
 
 DAGSTER_PAGE = "/assets/recommendations"
 
@@ -49,6 +49,7 @@ def publish_package(
             serving.inputs.scaling,
         )
         contest = _contest(connection, serving, decision)
+        forgotten = s1_retention.times_forgotten(connection)
     run = registry.page(serving.version)
     info = PublishedInfo(
         model_version=serving.version,
@@ -61,6 +62,7 @@ def publish_package(
         dictionary=dictionary,
         segments=segments,
         relative=data.sequences.relative,
+        forgotten=forgotten,
         pseudonyms=people.names.check if (people := warehouse.people) else "",
         **contest,
         links={"dagster": DAGSTER_PAGE, **({"mlflow": run} if run else {})},

@@ -52,7 +52,10 @@ def backup(layout: Layout, target: Path) -> int:
             name = path.relative_to(layout.root).as_posix()
             with _stable(path) as stable, stable.open("rb") as read:
                 hashes[name] = hashlib.file_digest(read, "sha256").hexdigest()
-                archive.add(stable, arcname=name)
+                member = archive.gettarinfo(arcname=name, fileobj=read)
+                member.mode = path.stat().st_mode & 0o777  # a copy has another
+                read.seek(0)
+                archive.addfile(member, read)
         _add_hashes(archive, hashes)
     with partial.open("rb") as file:
         os.fsync(file.fileno())

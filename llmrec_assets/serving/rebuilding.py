@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from llmrec_assets.core.behaviors import names
@@ -47,6 +47,22 @@ def rebuild(
             events = live_events(records, {kind: path.name}, model, known_as) if not held else ()
             found += [event for event in events if not is_over(event, model)]
     return found
+
+
+def taken_away(
+    folders: Mapping[Kind, Path], read: Callable[[], list[LiveEvent]]
+) -> Callable[[LiveEvent], bool]:
+    """Whether an event in memory was taken out of the landing zone, as far as `read` finds it."""
+    moment = datetime.now(UTC)
+    still_open = {name for folder in folders.values() for name in segments.still_open(folder)}
+    told = {(event.user, event.key) for event in read()}
+
+    def is_gone(event: LiveEvent) -> bool:
+        if event.segment in still_open or not segments.opened_before(event.segment, moment):
+            return False  # not read
+        return (event.user, event.key) not in told
+
+    return is_gone
 
 
 def is_over(event: LiveEvent, model: Model) -> bool:

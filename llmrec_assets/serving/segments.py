@@ -83,6 +83,16 @@ def published(folder: Path) -> Iterator[Path]:
         yield from sorted(folder.glob(f"{PREFIX}*{ENDING}"))
 
 
+def still_open(folder: Path) -> set[str]:
+    """Names that the segments which are being written will have."""
+    return {path.name[1:] for path in folder.glob(f".{PREFIX}*{ENDING}")}
+
+
+def opened_before(name: str, moment: datetime) -> bool:
+    """Whether the segment of this name was opened in a second before that of `moment`."""
+    return name[len(PREFIX) :].split("-")[0] < moment.strftime(_STAMP)
+
+
 def closed_within(name: str, age: timedelta) -> bool:
     """Whether the segment of this name was opened no longer than `age` ago."""
     try:

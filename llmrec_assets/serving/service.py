@@ -7,6 +7,7 @@ and the events that it lacks are one pair, exchanged in one step.
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from llmrec_assets.core.copy_checks import CopyChecker
@@ -20,7 +21,7 @@ from llmrec_assets.serving.model import Model, Slots
 from llmrec_assets.serving.options import ServeOptions
 from llmrec_assets.serving.ranking import Job
 from llmrec_assets.serving.ready_lists import ReadyLists
-from llmrec_assets.serving.rebuilding import is_over, live_events, rebuild
+from llmrec_assets.serving.rebuilding import is_over, live_events, rebuild, taken_away
 from llmrec_assets.serving.schemas import Feedback, ListOptions, SessionRequest, WhyRequest
 from llmrec_assets.serving.shown_lists import ShownLists
 from llmrec_assets.serving.takeover import Watcher
@@ -40,6 +41,15 @@ class Made:
     wanted: lists.Wish
     slots: Slots
     source: Literal["live", "published", "fallback"]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a package needs to take over."""
+
+    events: list[LiveEvent]
+    writer: CopyWriter | None
+    is_gone: Callable[[LiveEvent], bool] | None = None  # where something was forgotten
 
 
 class Service:
@@ -100,30 +110,39 @@ class Service:
     def _count_takeover(self, outcome: str) -> None:
         self.measures.takeovers.labels(outcome).inc()
 
-    def _prepare(self, model: Model) -> tuple[list[LiveEvent], CopyWriter | None]:
+    def _prepare(self, model: Model) -> "_Prepared":
         """What a package needs, beside requests: for the first one the events since, and copy."""
         known = model.facts[1:]
         titles, brands = ({f[name] for f in known if f[name]} for name in ("title", "brand"))
         writer = writer_from_environment(lambda: CopyChecker(titles, brands))
-        if self._model is not None:
-            return [], writer
-        remember = self.journal.known.remember
-        return rebuild(self.folders, model, remember, self.known_as), writer
+        read = partial(rebuild, self.folders, model, known_as=self.known_as)
+        if self._model is None:
+            return _Prepared(read(self.journal.known.remember), writer)
+        if self._model.info.forgotten == model.info.forgotten:
+            return _Prepared([], writer)
+        return _Prepared([], writer, taken_away(self.folders, partial(read, lambda _: None)))
 
-    def _take_over(self, model: Model, prepared: tuple[list[LiveEvent], CopyWriter | None]) -> None:
-        events, writer = prepared
+    def _take_over(self, model: Model, prepared: "_Prepared") -> None:
         if self._writer is not None:
             self._writer.close()
-        self._writer = writer
+        self._writer = prepared.writer
         gone = set() if self._model is None else self._model.users.keys() - model.users.keys()
         self._model = model
         self.ready.clear()
         # Who was in the package and is no more was erased.
         self.live.settle(lambda event: event.user in gone or is_over(event, model))
-        self.live.add(events)
+        self.live.add(prepared.events)
+        if prepared.is_gone is not None:
+            self.live.settle(prepared.is_gone)
+            self.shown.forget(lambda user: not self._is_known(model, user))
         info = model.info
         seconds = times.micros_of(info.generated_at) / 1e6
         self.measures.serves(info.package_id, info.model_version, seconds)
+
+    def _is_known(self, model: Model, user: str) -> bool:
+        """Whether anything is held of a user, by the package or since."""
+        name = self.known_as(user)
+        return name in model.users or bool(self.live.of(name))
 
     async def make_list(self, user_id: str | None, options: ListOptions) -> Made:
         """A user's list, or nobody's.

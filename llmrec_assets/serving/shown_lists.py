@@ -6,7 +6,7 @@ here, or made before a restart, stays without a cause there.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,13 @@ class ShownLists:
         self.slots += len(slots.codes)
         while len(self._lists) > self.most or self.slots > self.most_slots:
             self.slots -= len(self._lists.popitem(last=False)[1].items)
+
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Let go of the lists of some users."""
+        for list_id, shown in list(self._lists.items()):
+            if shown.user is not None and is_gone(shown.user):
+                del self._lists[list_id]
+                self.slots -= len(shown.items)
 
     def named_by(self, responses: Iterable[Record]) -> Iterator[ListRecord]:
         """The lists that responses name, each once for each user; another user's are none."""

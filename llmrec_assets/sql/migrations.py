@@ -54,7 +54,7 @@ DERIVED = (
     s1_fingerprint.EVENT_BLOCKS,
     *(table for table in _all(s2_tables, s3_embeddings, s4_tables) if table not in KEPT_OF_STAGE_3),
 )
-PRECIOUS = KEPT_OF_STAGE_3 + _all(
+_NEEDED = (
     s1_tables,
     s1_retention,
     s5_gate,
@@ -65,6 +65,7 @@ PRECIOUS = KEPT_OF_STAGE_3 + _all(
     persons,
     monitoring,
 )
+PRECIOUS = KEPT_OF_STAGE_3 + tuple(table for table in _all(*_NEEDED) if table not in DERIVED)
 
 
 class NewerStore(Exception):

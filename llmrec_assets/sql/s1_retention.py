@@ -10,7 +10,7 @@ import duckdb
 
 from llmrec_assets.sql import persons
 from llmrec_assets.sql.s1_deletions import delete_events
-from llmrec_assets.sql.s1_tables import RAW_EVENTS
+from llmrec_assets.sql.s1_tables import RAW_EVENTS, RETRACTIONS
 from llmrec_assets.sql.s5_model import TEMPORAL_MODEL
 from llmrec_assets.sql.tables import Column, Table
 
@@ -61,6 +61,12 @@ _LEDGERS = {
 
 class RelativeTimes(Exception):
     """The store has times without an age; the message says where and what to do."""
+
+
+def times_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
+    """How often somebody was erased, something old expired or a batch was taken back."""
+    tables = (persons.ERASURES, EXPIRIES, RETRACTIONS)
+    return sum(table.count(connection) for table in tables if table.is_there(connection))
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:

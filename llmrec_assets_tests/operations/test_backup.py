@@ -19,6 +19,7 @@ def archive(root, tmp_path):
     (root.landing_events / "events.csv").write_text("user_id\n")
     with sqlite3.connect(root.mlflow_database) as connection:
         connection.execute("create table runs as select 1 as n")
+    root.mlflow_database.chmod(0o600)
     (root.root / ".mlflow.db.lock").touch()
     target = tmp_path / "backup.tar.gz"
     assert backup(root, target) == 3
@@ -32,6 +33,7 @@ def test_what_comes_back_is_what_was(root, archive, tmp_path):
         assert (copy.root / name).read_bytes() == (root.root / name).read_bytes()
     with sqlite3.connect(copy.mlflow_database) as connection:
         assert connection.execute("select n from runs").fetchall() == [(1,)]
+    assert copy.mlflow_database.stat().st_mode & 0o777 == 0o600
     assert archive.stat().st_mode & 0o077 == 0
 
 

@@ -4,12 +4,13 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 from datetime import UTC, datetime
 
 import pandas as pd
 
 from llmrec_assets import published
-from llmrec_assets_tests.serving.test_feedback import event, live_history
+from llmrec_assets_tests.serving.test_feedback import event, lines, live_history, response
 
 
 def test_lists_under_load_are_of_one_package_each(store, start, serving_root):
@@ -57,17 +58,38 @@ def test_events_that_the_package_holds_leave_the_memory(store, start, serving_ro
     held = process.wait_for_log("closed a segment")["file"]
     client.feedback([event(2, behavior="view")])
     process.wait_for_log("closed a segment")
-    name_segments(store, serving_root, [held])
+    republish(store, serving_root, segments=[held])
     process.wait_for_log("package took over")
     assert live_history(client) == [("i20", "view")]
 
 
-def name_segments(store, layout, names):
-    """Publish the second package as one that holds segments."""
+def test_what_was_forgotten_leaves_the_memory_too(store, start, serving_root):
+    process = start(LLMREC_SERVE_SEGMENT_SECONDS="1")
+    client = process.client()
+    client.feedback([event(1, item="i10"), event(2, "gone"), event(3, "stays")])
+    segment = serving_root.landing_events / process.wait_for_log("closed a segment")["file"]
+    shown = {user: client.recommend(user, k=3).json["list_id"] for user in ("gone", "stays")}
+    kept = [line for line in segment.read_text().splitlines(True) if '"gone"' not in line]
+    segment.write_text("".join(kept))
+    time.sleep(1.1)  # names of segments tell seconds
+    client.feedback([event(4, item="i40")])  # in a segment that is open, or was closed since
+    republish(store, serving_root, forgotten=1)
+    process.wait_for_log("package took over")
+    assert live_history(client, "gone") == []
+    assert len(live_history(client, "stays")) == 1
+    assert {item for item, _ in live_history(client)} == {"i10", "i40"}
+    answers = [response(n, user, list_id=shown[user]) for n, user in enumerate(shown)]
+    client.feedback(responses=answers)
+    process.stop()
+    assert {row["user_id"] for row in lines(serving_root.landing_lists)} == {"stays"}
+
+
+def republish(store, layout, **changes):
+    """Publish the second package with other facts."""
     folder = layout.packages / ".segments"
     shutil.copytree(store.folder / store.ids[1], folder)
     info = published.PublishedInfo.model_validate_json((folder / published.INFO).read_text())
-    make_current(layout, folder, info.model_copy(update={"segments": names}))
+    make_current(layout, folder, info.model_copy(update=changes))
 
 
 def make_current(layout, folder, info):

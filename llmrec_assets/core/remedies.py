@@ -77,7 +77,11 @@ OF_WORDS = (
     _rule(r"disk image is malformed|file is not a database", _BACKUP),
     # SQLite says this of a full disk too.
     _rule(r"disk i/o error", f"see that the disk works and has room (llmrec doctor); {_AGAIN}"),
-    _rule(r"out of memory|cannot allocate|memoryerror", "run on a machine with more memory"),
+    _rule(
+        r"out of memory|cannot allocate|memoryerror",
+        "set LLMREC_SHARDS=8, which works on fewer users at a time, and LLMREC_DUCKDB_MEMORY to"
+        " what is free, or run on a machine with more memory",
+    ),
     _rule(
         r"blocking asset check", "the check says what of the data is broken: mend it in landing/"
     ),

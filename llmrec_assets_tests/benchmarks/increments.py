@@ -31,6 +31,7 @@ from llmrec_assets.sql import (
 )
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, USER_SEQUENCES
 from llmrec_assets.sql.s4_tables import FUSED_FEATURES, TEMPORAL_FEATURES
+from llmrec_assets.sql.shards import WHOLE, FillByShards
 from llmrec_assets.sql.tables import Table
 from llmrec_assets.sql.training_data import load
 from llmrec_assets_tests.benchmarks.generated_events import Shop, fill_raw, fill_raw_items
@@ -49,13 +50,18 @@ class Step:
     build: Callable[[Connection], object]
 
 
-STEPS = (
-    Step(CLEAN_EVENTS, lambda c: s2_clean_events.clean(c, **RULES)),
-    Step(USER_SEQUENCES, lambda c: s2_sequences.build_sequences(c, "en", **READING)),
-    Step(s3_embeddings.TEXT_FEATURES, lambda c: s3_embeddings.publish(c, {"none": "none"}, 0)),
-    Step(TEMPORAL_FEATURES, s4_features.build_temporal),
-    Step(FUSED_FEATURES, s4_features.build_fused),
-)
+def steps_of(fill: FillByShards = WHOLE) -> tuple[Step, ...]:
+    """From clean_events to fused_features."""
+    return (
+        Step(CLEAN_EVENTS, lambda c: s2_clean_events.clean(c, fill=fill, **RULES)),
+        Step(USER_SEQUENCES, lambda c: s2_sequences.build_sequences(c, "en", fill=fill, **READING)),
+        Step(s3_embeddings.TEXT_FEATURES, lambda c: s3_embeddings.publish(c, {"none": "none"}, 0)),
+        Step(TEMPORAL_FEATURES, s4_features.build_temporal),
+        Step(FUSED_FEATURES, s4_features.build_fused),
+    )
+
+
+STEPS = steps_of()
 
 
 def cpu_seconds(act: Callable[[], object]) -> float:

@@ -12,7 +12,6 @@ from llmrec_assets.resources.landing import INCOMPLETE, Landing, LandingScan
 from llmrec_assets.resources.warehouse import Warehouse
 from llmrec_assets.settings import setting
 from llmrec_assets.sql import s1_arrivals, s1_files, s1_rejections
-from llmrec_assets.sql.s1_fingerprint import fingerprint_of_events
 from llmrec_assets.sql.s1_raw_events import take_events
 from llmrec_assets.sql.s1_raw_items import take_items
 from llmrec_assets.sql.s1_retention import EXPIRIES
@@ -59,7 +58,7 @@ def raw_events(
     metadata = _ingest(context, warehouse, scan, "events", take_events)
     with warehouse.connect() as connection:
         max_seq = s1_files.last_seq(connection, "events")
-        preview = run_metadata(connection, RAW_EVENTS, fingerprint_of_events(connection))
+        preview = run_metadata(connection, RAW_EVENTS)
     return dg.MaterializeResult(metadata={**preview, **metadata, "max_seq": max_seq})
 
 

@@ -1,9 +1,9 @@
 """One number for the content of a table: equal rows in any order give it, whoever made them.
 
-Each row is written as text, and the low halves of the md5 of all rows are added up. The text, the
-md5 and the sum are the same in every engine, version, order and number of shards, which DuckDB
-does not promise of its `hash`. A sum can also be followed through a change: take off what the
-changed rows were, add what they are.
+The hashes of all rows are added up, which no order and no number of shards changes. A sum can also
+be followed through a change: take off what the changed rows were, add what they are. DuckDB's
+`hash` is quick, and the same wherever the same version of DuckDB runs; another version may have
+another, so builds of before it are not followed (`builds.settings_hash`).
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,9 @@ import duckdb
 from llmrec_assets.sql.tables import Column, Table
 
 MODULUS = 1 << 64
-SIGNIFICANT_DIGITS = 9  # a parallel sum of floats differs in its last ones from run to run
-# Most floats are whole, and these read the same at a third of the cost. -0 is 0.
-NUMBER = """case when {0} = trunc({0}) and abs({0}) < 1e9 then ({0}::integer)::varchar
-    when isnan({0}) then 'nan' else printf('%.{1}g', {0}::double) end"""
-LIST = "array_to_string(list_transform({0}, lambda v: coalesce(strlen(v) || ':' || v, '-')), ',')"
+# The last digits of a parallel sum of floats differ from run to run: 26 bits are kept, by the
+# splitting of Veltkamp (Dekker 1971), which multiplies by 2**27 + 1.
+NUMBER = "if(abs({0}) < 1e300, {0} * 134217729 - ({0} * 134217729 - {0}), {0})"
 
 
 @dataclass(frozen=True)
@@ -74,41 +72,34 @@ def fingerprint(
     """Of the rows that meet `condition`, from all columns but clocks.
 
     Raises:
-        ValueError: a column is of a type that has no canonical text yet.
+        ValueError: a column is of a type that has no canonical form yet.
     """
     rows, total = connection.execute(
-        f"select count(*), coalesce(sum(md5_number_lower({row_text(table)})), 0)"
+        f"select count(*), coalesce(sum({row_hash(table)}), 0)"
         f" from {table.full_name} where {condition}",
         parameters,
     ).fetchall()[0]
     return Fingerprint(rows, int(total) % MODULUS)
 
 
-def row_text(table: Table) -> str:
-    """The expression of a row's canonical text: which values are null, then the others."""
+def row_hash(table: Table) -> str:
+    """The expression of a row's hash.
+
+    It is hashed twice: what two rows exchange in the last column would cancel out in the first one.
+    """
     columns = [column for column in table.columns if not column.clock]
-    nulls = " + ".join(
-        f"if({column.name} is null, {1 << place}::ubigint, 0)"
-        for place, column in enumerate(columns)
-    )
-    values = [value for column in columns for value in _values(column)]
-    return f"concat_ws(',', {', '.join([nulls, *values])})"  # it skips what is null
+    return f"hash(hash({', '.join(value for column in columns for value in _values(column))}))"
 
 
 def _values(column: Column) -> list[str]:
-    """The expressions of a value's text."""
+    """The expressions of what is hashed of a column."""
     match column.type:
-        case "varchar":
-            # The length keeps a text apart from its neighbours.
-            return [f"strlen({column.name})", column.name]
-        case "bigint" | "ubigint" | "integer" | "smallint":
+        case "varchar" | "boolean" | "bigint" | "ubigint" | "integer" | "smallint":
+            return [column.name]
+        case "timestamp" | "date":
             return [column.name]
         case "double" | "float":
-            return [NUMBER.format(column.name, SIGNIFICANT_DIGITS)]
-        case "boolean":
-            return [f"{column.name}::int"]
-        case "timestamp" | "date":
-            return [f"epoch_us({column.name}::timestamp)"]
+            return [NUMBER.format(f"{column.name}::double")]
         case "varchar[]":
-            return [f"len({column.name})", LIST.format(column.name)]
+            return [f"len({column.name})", column.name]  # none, and one of null, hash as null does
     raise ValueError(f"column {column.name}: say how a {column.type} reads in a fingerprint")

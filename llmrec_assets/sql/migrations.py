@@ -14,7 +14,6 @@ import duckdb
 from llmrec_assets.sql import (
     monitoring,
     persons,
-    s1_fingerprint,
     s1_retention,
     s1_tables,
     s2_tables,
@@ -50,9 +49,8 @@ KEPT_OF_STAGE_3 = (
     s3_embeddings.ITEM_ENCODER,
     s3_embeddings.ENCODING_RUNS,
 )
-DERIVED = (
-    s1_fingerprint.EVENT_BLOCKS,
-    *(table for table in _all(s2_tables, s3_embeddings, s4_tables) if table not in KEPT_OF_STAGE_3),
+DERIVED = tuple(
+    table for table in _all(s2_tables, s3_embeddings, s4_tables) if table not in KEPT_OF_STAGE_3
 )
 _NEEDED = (
     s1_tables,
@@ -103,11 +101,16 @@ def _forget_builds(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop table if exists {builds_of(schema).full_name}")
 
 
+def _drop_blocks_of_fingerprints(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("drop table if exists s1_raw_events.event_blocks")
+
+
 # In order; the place in the list, from 1, is the version. Never change one that was released.
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("the store tells its version, and the kind of what was taken back",
               _tell_kinds_of_retractions),
     Migration("builds tell fingerprints: tables are built whole once", _forget_builds),
+    Migration("the fingerprint of raw_events needs no table", _drop_blocks_of_fingerprints),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 
 from llmrec_assets.sql import builds, increments, s2_cleaning
-from llmrec_assets.sql.fingerprints import Followed, row_text
+from llmrec_assets.sql.fingerprints import Followed, row_hash
 from llmrec_assets.sql.s2_statistics import QUERIES, judge_outliers, keep_statistics
 from llmrec_assets.sql.s2_tables import CLEAN, CLEAN_EVENTS, RAW, REMOVED_EVENTS
 from llmrec_assets.sql.shards import WHOLE, FillByShards
@@ -22,7 +22,7 @@ BOT_ONE_ITEM_SHARE, BOT_ONE_ITEM_EVENTS = 0.8, 50
 # All that makes clean events what they are; a change of it is a change of settings.
 CLEANING = (
     CLEAN_EVENTS.ddl,
-    row_text(CLEAN_EVENTS),
+    row_hash(CLEAN_EVENTS),
     REMOVED_EVENTS.ddl,
     *s2_cleaning.QUERIES,
     increments.BLOCKS,

@@ -9,7 +9,7 @@ from llmrec_assets.sql import builds, increments
 from llmrec_assets.sql import s2_history_texts as histories_sql
 from llmrec_assets.sql import s2_retelling as retelling
 from llmrec_assets.sql import s2_texts as texts_sql
-from llmrec_assets.sql.fingerprints import row_text
+from llmrec_assets.sql.fingerprints import row_hash
 from llmrec_assets.sql.s2_tables import (
     CLEAN,
     EVENT_DETAILS,
@@ -54,7 +54,7 @@ READING = (
     HISTORIES,
     histories_sql.HISTORIES,
     USER_SEQUENCES.ddl,
-    row_text(USER_SEQUENCES),
+    row_hash(USER_SEQUENCES),
 )
 
 

@@ -8,7 +8,7 @@ touched users' rows are made anew, the others' keep all but the age and populari
 import duckdb
 
 from llmrec_assets.sql import builds, increments
-from llmrec_assets.sql.fingerprints import row_text
+from llmrec_assets.sql.fingerprints import row_hash
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     CLEAN,
@@ -176,7 +176,7 @@ REVISE_FUSED = REVISE.format(
 
 def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
     """Bring temporal_features up to date with the clean events."""
-    text = row_text(TEMPORAL_FEATURES)
+    text = row_hash(TEMPORAL_FEATURES)
     settings = builds.settings_hash(connection, STEPS, REVISED, TEMPORAL_FEATURES.ddl, text)
     due = increments.due(connection, TEMPORAL_FEATURES, settings, rebuild)
     content = due.follow(connection, TEMPORAL_FEATURES)
@@ -200,7 +200,7 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
     """
     temporal = builds.last_build(connection, TEMPORAL_FEATURES)
     known = (temporal.settings, temporal.number) if temporal else ("", 0)
-    text = row_text(FUSED_FEATURES)
+    text = row_hash(FUSED_FEATURES)
     settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, text, known[0])
     due = increments.due(connection, FUSED_FEATURES, settings, rebuild, through=known[1])
     due = increments.unless_changed(connection, due, (USERS,))

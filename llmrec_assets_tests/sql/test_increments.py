@@ -23,9 +23,8 @@ from llmrec_assets.sql import (
     s4_tables,
 )
 from llmrec_assets.sql.fingerprints import fingerprint
-from llmrec_assets.sql.s1_fingerprint import fingerprint_of_events
 from llmrec_assets.sql.s1_raw_items import take_items
-from llmrec_assets.sql.s1_tables import RAW_EVENTS, TABLES
+from llmrec_assets.sql.s1_tables import TABLES
 from llmrec_assets.sql.shards import InPlace
 from llmrec_assets.sql.training_data import load
 from llmrec_assets_tests.sql.test_s1_retractions import HEADER, Store, csv
@@ -128,8 +127,6 @@ def assert_fingerprints_are_those_of_the_tables(store):
     for table in (s2_tables.CLEAN_EVENTS, *FOLLOWING):
         kept = builds.last_build(store.connection, table).content
         assert kept == fingerprint(store.connection, table), table.name
-    kept = fingerprint_of_events(store.connection)
-    assert kept == fingerprint(store.connection, RAW_EVENTS)
 
 
 def assert_equal_to_a_rebuild(store):

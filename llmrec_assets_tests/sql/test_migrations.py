@@ -10,6 +10,7 @@ from llmrec_assets.sql import builds, migrations
 from llmrec_assets.sql.builds import Build
 from llmrec_assets.sql.fingerprints import Fingerprint
 from llmrec_assets.sql.migrations import MIGRATIONS, Migration, NewerStore, WrongSchema, migrate
+from llmrec_assets.sql.s1_tables import RAW_EVENTS
 from llmrec_assets.sql.s2_tables import CLEAN_EVENTS
 from llmrec_assets_tests.conftest import SIX_LINES, runner
 
@@ -108,11 +109,21 @@ def test_builds_without_fingerprints_are_forgotten_once(tmp_path):
         migrate(connection, MIGRATIONS[:1])
         connection.execute("create table s2_sequences.builds (table_name varchar, rows bigint)")
         connection.execute("insert into s2_sequences.builds values ('clean_events', 0)")
-        assert migrate(connection) == [MIGRATIONS[1].says]
+        assert migrate(connection, MIGRATIONS[:2]) == [MIGRATIONS[1].says]
         assert builds.last_build(connection, CLEAN_EVENTS) is None
         done = Build(1, 1, "", Fingerprint(0, 1 << 63), "", 0, 0)
         builds.record(connection, CLEAN_EVENTS, done)
         assert builds.last_build(connection, CLEAN_EVENTS) == done
+
+
+def test_a_table_that_fingerprints_needed_goes(tmp_path):
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
+        RAW_EVENTS.create(connection)
+        migrate(connection, MIGRATIONS[:2])
+        connection.execute("create table s1_raw_events.event_blocks (block bigint)")
+        assert migrate(connection, MIGRATIONS[:3]) == [MIGRATIONS[2].says]
+        tables = connection.execute("select table_name from duckdb_tables()").fetchall()
+        assert ("event_blocks",) not in tables
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import duckdb
 
-from llmrec_assets.sql.shards import Shard, ShardedQuery, shards
+from llmrec_assets.sql.shards import USER_HASH, Shard, ShardedQuery, shards
 
 NOTHING = "nothing.parquet"  # the columns, for a shard without rows
 
@@ -49,7 +49,7 @@ def _write_divided(
     folder.mkdir(parents=True)
     connection.execute(
         f"""copy (
-            select *, (md5_number_lower(user_id) % $count::ubigint)::int as shard from ({rows})
+            select *, ({USER_HASH} % $count::ubigint)::int as shard from ({rows})
         ) to $folder (format parquet, partition_by (shard), overwrite_or_ignore)""",
         {"count": count, "folder": str(folder)},
     )

@@ -8,7 +8,11 @@ published, and those that an online service made.
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql.s7_tables import FEEDBACK, RESPONSE_RATES, SERVED_LISTS, SHOWN_LISTS
+from llmrec_assets.sql.s6_recommendations import RECOMMENDATIONS
+from llmrec_assets.sql.s7_tables import FEEDBACK, RESPONSE_RATES, SERVED_LISTS
+
+# All that can have caused a response, in the view shown_lists of a connection.
+_SHOWN = "list_id, user_id, item_id, rank, propensity, model_version, generated_at"
 
 # A named list counts if it showed this user this item. A response that names none belongs to the
 # newest list that did.
@@ -17,7 +21,7 @@ with touched as (
     select f.feedback_id, l.list_id, l.model_version, l.propensity, l.rank, l.generated_at,
         f.list_id is not null and l.list_id = f.list_id as named
     from {FEEDBACK.full_name} as f
-    join {SHOWN_LISTS} as l on l.user_id = f.user_id and l.item_id = f.item_id
+    join shown_lists as l on l.user_id = f.user_id and l.item_id = f.item_id
     where f.caused_by is null and (l.list_id = f.list_id or (
         f.list_id is null and l.generated_at <= f.timestamp
         and l.generated_at > f.timestamp - to_days($window_days::integer)))
@@ -53,7 +57,7 @@ from signs where signs.feedback_id = f.feedback_id
 # this user something that happened later was known already.
 ARRIVALS = f"""
 with newest as (
-    select user_id, max(generated_at) as generated_at from {SHOWN_LISTS} group by user_id
+    select user_id, max(generated_at) as generated_at from shown_lists group by user_id
 ), placed as (
     select *, coalesce(epoch_us(timestamp), step) as time, max(time) over (
         partition by user_id, timestamp is null order by seq
@@ -61,7 +65,7 @@ with newest as (
     from {FEEDBACK.full_name} where user_id in (
         select user_id from {FEEDBACK.full_name} where seq > $since)
 ), causes as (
-    select list_id, min(generated_at) as made_at from {SHOWN_LISTS} group by list_id
+    select list_id, min(generated_at) as made_at from shown_lists group by list_id
 )
 select count(*) filter (made_at < newest.generated_at) as late_responses,
     count(*) filter (time < known_time) as out_of_order_responses
@@ -97,6 +101,15 @@ from slots group by model_version
 """
 
 
+def _show_lists(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the view shown_lists; responses may come before the first list was published."""
+    tables = [SERVED_LISTS]
+    if RECOMMENDATIONS.is_there(connection):
+        tables.append(RECOMMENDATIONS)
+    lists = " union all ".join(f"select {_SHOWN} from {table.full_name}" for table in tables)
+    connection.execute(f"create or replace temp view shown_lists as {lists}")
+
+
 def newest_seq(connection: duckdb.DuckDBPyConnection) -> int:
     """The newest ingestion sequence number of feedback; 0 before the first."""
     query = f"select coalesce(max(seq), 0) from {FEEDBACK.full_name}"
@@ -109,6 +122,7 @@ def attribute(connection: duckdb.DuckDBPyConnection, window_days: int) -> int:
     Returns:
         How many responses that were organic so far now have a list.
     """
+    _show_lists(connection)
     before = connection.execute(UNCAUSED).fetchall()[0][0]
     connection.execute(ATTRIBUTE, {"window_days": window_days})
     found = before - connection.execute(UNCAUSED).fetchall()[0][0]
@@ -135,6 +149,7 @@ def judge(
 
 def arrivals(connection: duckdb.DuckDBPyConnection, since: int) -> dict[str, int]:
     """How many of the responses after sequence number `since` came late or out of order."""
+    _show_lists(connection)
     late, out_of_order = connection.execute(ARRIVALS, {"since": since}).fetchall()[0]
     return {"late_responses": late, "out_of_order_responses": out_of_order}
 

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from llmrec_assets.core.rates import UserSums, mean_interval, rate_intervals
+from llmrec_assets.sql.s4_tables import ITEMS
 from llmrec_assets.sql.s7_tables import DAILY_MEASURES, FEEDBACK
-
-CATALOGUE = "s4_features.items"
 
 SLOTS = f"""
 create or replace temp table slots as
@@ -52,8 +51,8 @@ from ratios group by day, model_version
 """
 
 # Items that were never shown come first in the order by impressions that Gini's formula needs.
-CONCENTRATION = f"""
-with catalogue as (select greatest(count(*), 1) as v from {CATALOGUE}),
+CONCENTRATION = """
+with catalogue as (select greatest($items, 1) as v),
 shown as (
     select day, model_version, item_id, count(*) as n from slots where day is not null group by all
 ), placed as (
@@ -103,7 +102,8 @@ def build_daily(connection: duckdb.DuckDBPyConnection, exposure: str) -> pd.Data
         found[name].to_numpy(float) for name in ("ndcg", "deviation", "answered_lists")
     )
     _set(found, "ndcg", np.column_stack([mean, mean_interval(mean, deviation, lists)]))
-    shown = connection.execute(CONCENTRATION).df()
+    items = ITEMS.count(connection) if ITEMS.is_there(connection) else 0  # none was shown then
+    shown = connection.execute(CONCENTRATION, {"items": items}).df()
     found = found.merge(shown, "left", ["day", "model_version"])
     connection.register("found", found)
     DAILY_MEASURES.replace(

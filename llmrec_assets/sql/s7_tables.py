@@ -111,11 +111,6 @@ SERVED_LISTS = Table(
 LIST_FILES = Table(SCHEMA, "list_files", FILES.columns, FILES.primary_key)
 REJECTED_LISTS = Table(SCHEMA, "rejected_lists", REJECTED_FEEDBACK.columns)
 
-# All that can have caused a response.
-_SHOWN = "list_id, user_id, item_id, rank, propensity, model_version, generated_at"
-SHOWN_LISTS = f"""(select {_SHOWN} from {LISTS}
-    union all select {_SHOWN} from {SERVED_LISTS.full_name})"""
-
 _SLOT = (f"{SCHEMA}.feedback.caused_by", f"{SCHEMA}.feedback.response")
 
 

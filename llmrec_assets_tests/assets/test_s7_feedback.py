@@ -59,6 +59,17 @@ def test_a_positive_response_returns_exactly_once(root, run_job, lists):
     assert len(list(root.landing_events.glob("returned-*"))) == 1
 
 
+def test_responses_may_come_before_the_first_list(root, run_job):
+    (root.landing_events / "events.csv").write_text(SIX_LINES)
+    run_job("ingest")
+    shown = {"list_id": "l", "user_id": "1", "item_id": "1003", "rank": 1}
+    drop(root, [response(shown, "click", 1)])
+    run_job("collect_feedback")
+    table = read(root, "from s7_feedback.feedback")
+    assert table["attribution"].tolist() == ["none"]
+    assert len(list(root.landing_events.glob("returned-*"))) == 1
+
+
 def test_a_response_whose_event_is_known_is_linked(root, run_job, lists):
     shown = dict(lists.iloc[0]) | {"user_id": "1", "item_id": "1003"}
     own = read(root, "select event_id from s1_raw_events.raw_events where seq = 3")["event_id"][0]

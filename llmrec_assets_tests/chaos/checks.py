@@ -4,7 +4,8 @@ import csv
 import json
 import sqlite3
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -22,7 +23,12 @@ LOGS = {"s3_embeddings.encoding_runs", "s2_sequences.touched_users", "s2_sequenc
         "s2_sequences.raw_blocks"}  # fmt: skip
 HISTORY = ("s5_model", "s6_recommendations", "monitoring")  # whose rows tell of past versions
 # After a file was taken back: its ledger, numbers by arrival, and cached vectors of its texts.
-REMEMBERED = ("s1_raw_events.files", "s4_features.items", "s3_embeddings.text_vectors")
+REMEMBERED = (
+    "s1_raw_events.files",
+    "s1_raw_events.event_blocks",
+    "s4_features.items",
+    "s3_embeddings.text_vectors",
+)
 IN_ORDER = {"seq", "file_hash", "line", "trained_through"}  # where an event came in
 
 
@@ -57,27 +63,29 @@ def lost_or_doubled(layout: Layout, batches: list[Path]) -> list[str]:
 
 def unlike(layout: Layout, calm: Layout, same_history: bool) -> list[str]:
     """Tables that differ from those of the undisturbed store, in words."""
-    wrong, tables, others = [], _tables(layout), _tables(calm)
-    if tables.keys() != others.keys():
-        wrong.append(f"tables {sorted(tables.keys() ^ others.keys())} are of one store alone")
-    for table in sorted(tables.keys() & others.keys() - LOGS):
-        if table.endswith(".builds"):
-            continue
-        if not same_history and table.startswith((*HISTORY, "s1_raw_events.re", "s7_feedback")):
-            continue
-        left_out = OF_A_RUN if same_history else OF_A_RUN | IN_ORDER
-        if not same_history and table in REMEMBERED:
-            continue
-        columns = [name for name in tables[table] if name not in left_out]
-        if tables[table] != others[table]:
-            wrong.append(f"{table} has other columns")
-            continue
-        names = ", ".join(f'"{name}"' for name in columns)
-        query = f"select {names} from {table} order by all"
-        difference = _difference(_rows(layout, query), _rows(calm, query))
-        if difference:
-            wrong.append(f"{table}: {difference}")
-    return wrong
+    with _open(layout) as store, _open(calm) as other:
+        wrong, tables, others = [], _tables(store), _tables(other)
+        if tables.keys() != others.keys():
+            wrong.append(f"tables {sorted(tables.keys() ^ others.keys())} are of one store alone")
+        for table in sorted(tables.keys() & others.keys() - LOGS):
+            if table.endswith(".builds") or not (same_history or _is_of_data(table)):
+                continue
+            if tables[table] != others[table]:
+                wrong.append(f"{table} has other columns")
+                continue
+            left_out = OF_A_RUN if same_history else OF_A_RUN | IN_ORDER
+            names = ", ".join(f'"{name}"' for name in tables[table] if name not in left_out)
+            query = f"select {names} from {table} order by all"
+            difference = _difference(store.execute(query).df(), other.execute(query).df())
+            if difference:
+                wrong.append(f"{table}: {difference}")
+        return wrong
+
+
+def _is_of_data(table: str) -> bool:
+    """Whether a table tells of the data alone, not of what came in before or was served."""
+    past = (*HISTORY, "s1_raw_events.re", "s7_feedback")
+    return not table.startswith(past) and table not in REMEMBERED
 
 
 def half_published(layout: Layout) -> list[str]:
@@ -130,20 +138,25 @@ def leftovers(layout: Layout) -> set[str]:
     }
 
 
-def _rows(layout: Layout, query: str) -> pd.DataFrame:
+@contextmanager
+def _open(layout: Layout) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(str(layout.warehouse), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
+        yield connection
+
+
+def _rows(layout: Layout, query: str) -> pd.DataFrame:
+    with _open(layout) as connection:
         return connection.execute(query).df()
 
 
-def _tables(layout: Layout) -> dict[str, list[str]]:
-    found = _rows(
-        layout,
+def _tables(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    found = connection.execute(
         "select schema_name || '.' || table_name as name, list(column_name order by column_index)"
         " as columns from duckdb_columns() where not internal"
         " and not (data_type like 'TIMESTAMP%' and ends_with(column_name, '_at')) group by all",
-    )
-    return {row.name: list(row.columns) for row in found.itertuples(index=False, name="Row")}
+    ).fetchall()
+    return dict(found)
 
 
 def _difference(frame: pd.DataFrame, other: pd.DataFrame) -> str:

@@ -10,16 +10,14 @@ from llmrec_assets_tests.chaos.runs import Commands, Outcome
 
 @dataclass
 class Scene:
-    """A store whose landing zone has just been given a batch, and one that nothing befalls."""
+    """A store whose landing zone has just been given a batch, and what a run in peace showed."""
 
     layout: Layout
-    calm: Layout
     commands: Commands
     chance: random.Random
-    points: dict[str, int]  # kind → how often the calm store's run came to it
-    durations: dict[str, float]  # step → seconds of the calm store's run
+    points: dict[str, int]  # kind → how often the undisturbed run came to it
+    durations: dict[str, float]  # step → seconds of the undisturbed run
     batch: Path
-    has_feedback: bool
 
 
 @dataclass

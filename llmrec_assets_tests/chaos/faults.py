@@ -94,7 +94,7 @@ def beside_the_daemon(scene: Scene) -> Told:
 
 def full_disk(scene: Scene) -> Told:
     """The disk fills up in the middle of a run."""
-    room = scene.chance.choice((0, 64 << 10, 1 << 20)) + scene.chance.randrange(2 << 20)
+    room = int(scene.chance.uniform(0, 1.2) * max(scene.growth, 1 << 20))
     if os.geteuid() != 0:
         running = scene.commands.start(scene.layout, "run", most_bytes=room)
         return _with_remedy(Told(f"no file above {room} bytes (simulated)", [running.end()]))

@@ -17,6 +17,7 @@ class Scene:
     chance: random.Random
     points: dict[str, int]  # kind → how often the undisturbed run came to it
     durations: dict[str, float]  # step → seconds of the undisturbed run
+    growth: int  # bytes by which the undisturbed run made the store larger
     batch: Path
 
 

@@ -79,15 +79,20 @@ class Stores:
         if not outcome.well:
             raise NoPeace(outcome.said[-800:])
         if runs == 1:
-            seen = {"points": counts_of(self.calm), "durations": outcome.durations}
+            growth = _size(self.calm.root) - _size(self._before / "calm")
+            seen = (counts_of(self.calm), outcome.durations, growth)
             self._seen.write_text(json.dumps(seen), encoding="utf-8")
         _put(self.calm.root, copy.root)
         return copy
 
-    def seen(self) -> tuple[dict[str, int], dict[str, float]]:
-        """(kind → how often the first undisturbed run came to it, step → its seconds)."""
-        seen = json.loads(self._seen.read_text(encoding="utf-8"))
-        return seen["points"], seen["durations"]
+    def seen(self) -> tuple[dict[str, int], dict[str, float], int]:
+        """Of the first undisturbed run.
+
+        Returns:
+            (kind of point → how often it came to it, step → its seconds, bytes that it added).
+        """
+        points, durations, growth = json.loads(self._seen.read_text(encoding="utf-8"))
+        return points, durations, growth
 
     def hand_on(self, calm: Layout | None) -> None:
         """The next delivery finds the store, and the undisturbed one in `calm`; None: nothing."""
@@ -103,6 +108,10 @@ class Stores:
             following.mkdir()
             for batch in self.life.glob("batch-*"):
                 shutil.rmtree(batch)
+
+
+def _size(root: Path) -> int:
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
 def _put(source: Path, target: Path) -> None:

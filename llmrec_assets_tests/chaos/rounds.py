@@ -8,6 +8,7 @@ import random
 import shutil
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from llmrec_assets.layout import Layout
@@ -21,16 +22,18 @@ FAULTS = {fault.__name__: fault for fault in (*faults.FAULTS, *damage.FAULTS)}
 # How often each is drawn: kills and damage have many points.
 WEIGHTS = {"kill_in_step": 4, "kill_at_point": 5, "damage_file": 6}
 JUDGED = "  champion_model …"
-TRIES = 3  # rounds with the same delivery; the store of the last one goes on to the next
-LIFE = 16 * TRIES  # rounds until both stores begin anew, so that rounds stay short
+TRIES = 5  # rounds with the same delivery; the store of the last one goes on to the next
+LIFE = 12  # deliveries until both stores begin anew, so that rounds stay short
 
 
 class Chaos:
     """The rounds of one seed in one folder."""
 
-    def __init__(self, folder: Path, seed: int, stores: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, stores: Path | None = None, tries: int = TRIES
+    ) -> None:
         """`stores`: where the stores lie meanwhile, if not in the folder of the ledger."""
-        self.folder, self.seed, self.work = folder, seed, stores or folder
+        self.folder, self.seed, self.work, self.tries = folder, seed, stores or folder, tries
         for path in (folder, self.work):
             path.mkdir(parents=True, exist_ok=True)
         self.commands = Commands(self.work)
@@ -50,7 +53,7 @@ class Chaos:
         if not stores.number:  # nothing was written yet that could be damaged
             names = [name for name in names if name != "damage_file"] or names
         name = chance.choices(names, [WEIGHTS.get(name, 2) for name in names])[0]
-        last = number % TRIES == TRIES - 1
+        last = (number + 1) % self.tries == 0
         try:
             told = self._round(stores, name, chance, last)
         except Exception:  # a harness that cannot look is a failed round as well
@@ -71,12 +74,13 @@ class Chaos:
 
     def _stores(self, number: int) -> Stores:
         """Those of a round; the pair before this life is forgotten."""
-        life = self.work / f"life-{number // LIFE:03}"
+        lives, delivery = divmod(number // self.tries, LIFE)
+        life = self.work / f"life-{lives:03}"
         faults.leave(life / "store")
         for old in self.work.glob("life-*"):
             if old != life:
                 shutil.rmtree(old)
-        return Stores(life, number % LIFE // TRIES)
+        return Stores(life, delivery)
 
     def _round(self, stores: Stores, name: str, chance: random.Random, last: bool) -> Told:
         batch = stores.begin(self.seed)
@@ -106,7 +110,9 @@ class Chaos:
         judged = any(JUDGED in outcome.said for outcome in told.outcomes)
         most, unlike = 2 + batch.has_feedback if judged else 1, []
         for runs in range(1, most + 1):
-            outcome = self.commands.run(stores.layout, "run")
+            with ThreadPoolExecutor(1) as beside:  # what will likely be compared
+                beside.submit(stores.let_run, min(2, most), batch, self.commands)
+                outcome = self.commands.run(stores.layout, "run")
             if not outcome.well:
                 told.wrong.append(f"no recovery: {outcome.said[-800:]}")
                 return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from llmrec_assets.layout import Layout
 from llmrec_assets_tests.chaos.points import Point, Watch
@@ -193,6 +194,7 @@ def _command(
     watch = Watch(root, die_at)
     watch.install()
     _draw_nothing()
+    _keep_engines()
     if plain:
         from llmrec_assets_tests.chaos.faults import obey_permissions
 
@@ -219,6 +221,23 @@ def _draw_nothing() -> None:
         target.write(b"-") if hasattr(target, "write") else Path(target).write_bytes(b"-")
 
     Figure.savefig = savefig  # pyright: ignore
+
+
+def _keep_engines() -> None:
+    """Dagster's storage makes an engine of SQLAlchemy for each statement: a tenth of a run."""
+    import sqlalchemy
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+    from dagster._core.storage.runs.sqlite import sqlite_run_storage
+
+    kept: dict[str, sqlalchemy.Engine] = {}
+
+    def engine(url: str, **options: Any) -> sqlalchemy.Engine:
+        if url not in kept:
+            kept[url] = sqlalchemy.create_engine(url, **options)
+        return kept[url]
+
+    sqlite_event_log.create_engine = engine  # pyright: ignore
+    sqlite_run_storage.create_engine = engine  # pyright: ignore
 
 
 def _job(names: tuple[str, ...], forgotten: bool) -> None:

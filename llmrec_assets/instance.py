@@ -10,6 +10,7 @@ import dagster as dg
 import yaml
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
+from llmrec_assets.resources.cut_uploads import remove_cut_uploads
 from llmrec_assets.run_health import START_SECONDS, WatchedRunLauncher, forget, lives
 
 COMMAND_TAG = "llmrec/command"
@@ -92,7 +93,9 @@ def exclusive(layout: Layout) -> Iterator[dg.DagsterInstance]:
         except BlockingIOError as error:
             raise RootIsBusy(f"another llmrec command is working on {layout.root}") from error
         with dg.DagsterInstance.get() as instance:
-            living = _bury(instance)
+            living, killed = _bury(instance)
+            if killed and not living:
+                remove_cut_uploads(layout.mlflow_artifacts)
             if living:
                 raise RootIsBusy(
                     f"Dagster's daemon works on {layout.root} (run {living[0]}): wait for it"
@@ -109,12 +112,15 @@ def bury_killed_runs(layout: Layout) -> None:
         pass  # somebody is alive here, and sees to what was killed before
 
 
-def _bury(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs whose process is dead and free their pool slots; the ids of the living ones.
+def _bury(instance: dg.DagsterInstance) -> tuple[list[str], list[str]]:
+    """Fail the runs whose process is dead and free their pool slots.
 
     The caller holds the lock of commands, so no other command is alive.
+
+    Returns:
+        (ids of the runs that live, of those that were killed).
     """
-    living = []
+    living, killed = [], []
     for run in instance.get_runs(dg.RunsFilter(statuses=WORKING)):
         if COMMAND_TAG not in run.tags and lives(instance, run):
             living.append(run.run_id)
@@ -122,4 +128,5 @@ def _bury(instance: dg.DagsterInstance) -> list[str]:
         instance.report_run_failed(run, "the process that ran it was killed")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         forget(instance.root_directory, run.run_id)
-    return living
+        killed.append(run.run_id)
+    return living, killed

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 from dagster._core.launcher.base import WorkerStatus
+from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX
 
 from llmrec_assets import run_health
 from llmrec_assets.definitions import defs
@@ -76,6 +77,21 @@ def test_no_command_works_beside_a_living_run_of_the_daemon(prepared, history):
     with exclusive(prepared):  # at once: its lock is free
         assert history.get_run_by_id(run).status == dg.DagsterRunStatus.FAILURE
     assert not list((prepared.dagster_home / FOLDER).iterdir())
+
+
+def test_an_upload_that_a_kill_cut_goes_when_nobody_works(prepared, history):
+    run, _ = started_run(history), started_run(history, **{COMMAND_TAG: "true"})
+    whole = prepared.mlflow_artifacts / "a" / "artifacts" / "package" / "package.json"
+    cut = whole.with_name(f"{_TEMP_ARTIFACT_PREFIX}x")
+    whole.parent.mkdir(parents=True)
+    for path in (whole, cut):
+        path.write_text("{}")
+    with process(RUN, prepared.dagster_home, run):
+        bury_killed_runs(prepared)
+        assert cut.exists()  # the living run may be writing it
+    with exclusive(prepared):
+        assert whole.exists()
+        assert not cut.exists()
 
 
 def test_a_run_without_a_lock_may_be_on_its_way_for_a_minute(prepared, history, monkeypatch):

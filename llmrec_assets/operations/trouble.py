@@ -47,7 +47,7 @@ def explain(layout: Layout, kinds: list[str], texts: Iterable[str]) -> str:
 def databases(layout: Layout) -> list[Path]:
     """The SQLite files of a store."""
     found = [layout.mlflow_database, *sorted(layout.dagster_home.rglob("*.db"))]
-    return [path for path in found if path.exists()]
+    return [path for path in found if _exists(path)]
 
 
 def _databases(layout: Layout, kinds: list[str]) -> str:
@@ -77,7 +77,8 @@ def unwritable(layout: Layout) -> list[Path]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return [path for path in sorted(root.rglob("*")) if path.is_dir()] if _open(root) else []
+    found = sorted(root.rglob("*")) if _open(root) else []
+    return [path for path in found if _exists(path) and path.is_dir()]
 
 
 def _exists(path: Path) -> bool:

@@ -4,11 +4,23 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 
 from llmrec_assets.operations.trouble import explain
 from llmrec_assets.resources.sqlite_files import broken
+
+AS_A_USER = """
+import sys
+from pathlib import Path
+from llmrec_assets.layout import Layout
+from llmrec_assets.operations.trouble import explain
+from llmrec_assets_tests.chaos.faults import obey_permissions
+
+obey_permissions()
+print(explain(Layout(Path(sys.argv[1])), ["OperationalError"], ["unable to open database file"]))
+"""
 
 
 @pytest.fixture
@@ -57,6 +69,21 @@ def test_on_a_full_disk_no_database_is_called_broken(root, database):
         assert "backup" not in said
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o555])
+def test_a_closed_folder_of_databases_is_named(root, mode):
+    folder = root.dagster_home / "history"
+    (folder / "runs").mkdir(parents=True)
+    (folder / "runs.db").write_bytes(b"")
+    folder.chmod(mode)
+    command = [sys.executable, "-c", AS_A_USER, str(root.root)]
+    try:
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    finally:
+        folder.chmod(0o755)
+    assert f"closed to this user: {folder}" in said
+    assert "→" in said
 
 
 def test_an_error_with_its_remedy_and_an_unknown_one_get_no_other(root):

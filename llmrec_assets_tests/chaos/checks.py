@@ -61,8 +61,17 @@ def lost_or_doubled(layout: Layout, batches: list[Path]) -> list[str]:
     return wrong
 
 
-def unlike(layout: Layout, calm: Layout, same_history: bool) -> list[str]:
-    """Tables that differ from those of the undisturbed store, in words."""
+def unlike(
+    layout: Layout, calm: Layout, same_history: bool, longer: tuple[str, ...] = ()
+) -> list[str]:
+    """Tables that differ from those of the undisturbed store, in words.
+
+    Args:
+        layout: of the store that was disturbed.
+        calm: of the other.
+        same_history: whether what tells of the past is compared as well.
+        longer: tables that may have further rows.
+    """
     with _open(layout) as store, _open(calm) as other:
         wrong, tables, others = [], _tables(store), _tables(other)
         if tables.keys() != others.keys():
@@ -76,7 +85,8 @@ def unlike(layout: Layout, calm: Layout, same_history: bool) -> list[str]:
             left_out = OF_A_RUN if same_history else OF_A_RUN | IN_ORDER
             names = ", ".join(f'"{name}"' for name in tables[table] if name not in left_out)
             query = f"select {names} from {table} order by all"
-            difference = _difference(store.execute(query).df(), other.execute(query).df())
+            frames = store.execute(query).df(), other.execute(query).df()
+            difference = (_lacks if table in longer else _difference)(*frames)
             if difference:
                 wrong.append(f"{table}: {difference}")
         return wrong
@@ -157,6 +167,11 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
         " and not (data_type like 'TIMESTAMP%' and ends_with(column_name, '_at')) group by all",
     ).fetchall()
     return dict(found)
+
+
+def _lacks(frame: pd.DataFrame, other: pd.DataFrame) -> str:
+    found = other.merge(frame.drop_duplicates(), "left", indicator=True)["_merge"] == "both"
+    return "" if found.all() else f"{(~found).sum()} rows are not there"
 
 
 def _difference(frame: pd.DataFrame, other: pd.DataFrame) -> str:

@@ -88,6 +88,7 @@ def beside_the_daemon(scene: Scene) -> Told:
         scene.commands.start(scene.layout, "job", "ingest", "collect_feedback"),
     ]
     told = Told("full_loop beside ingest and collect_feedback", [one.end() for one in running])
+    told.longer = ("monitoring.drift",)  # ingest looks before anything is trained on the new events
     told.wrong += [o.said[-400:] for o in told.outcomes if not o.well]
     return told
 

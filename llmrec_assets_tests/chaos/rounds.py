@@ -118,7 +118,7 @@ class Chaos:
                 return None
             for peaceful in range(runs, most + 1):
                 calm = stores.let_run(peaceful, batch, self.commands)
-                unlike = checks.unlike(stores.layout, calm, told.same_history)
+                unlike = checks.unlike(stores.layout, calm, told.same_history, told.longer)
                 if not unlike:
                     return calm
         told.wrong += unlike[:5]

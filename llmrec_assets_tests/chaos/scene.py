@@ -29,6 +29,7 @@ class Told:
     outcomes: list[Outcome] = field(default_factory=list)  # of disturbed commands
     detected: str = ""  # by whom damage was found before anything was made of it
     wrong: list[str] = field(default_factory=list)
+    longer: tuple[str, ...] = ()  # tables that rightly have rows besides those of a run in peace
     same_history: bool = True  # False: the remedy leaves other model versions behind
 
     @property

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
 from llmrec_assets.commands.jobs import shown_path
 from llmrec_assets.layout import Layout
+from llmrec_assets.resources.owned_folders import scratch_folder
 
 
 @click.group("import")
@@ -71,8 +71,8 @@ def import_database(
     """The rows of a query on SOURCE: a SQLite or DuckDB file, postgres://… or mysql://…"""
     from llmrec_assets.datasets import databases, importing
 
-    with TemporaryDirectory() as folder:
-        rows = Path(folder) / "query.parquet"
+    with scratch_folder() as folder:
+        rows = folder / "query.parquet"
         try:
             databases.fetch(source, query, rows)
             _import(rows, kind, given, behavior, yes, known_as=f"{source}\n{query}")

@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ import duckdb
 
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.checksums import HASHES, hashes_of
+from llmrec_assets.resources.owned_folders import scratch_folder
 
 _SQLITE = b"SQLite format 3"
 WAREHOUSE, ASIDE = "llmrec.duckdb", ".restoring"
@@ -152,8 +152,8 @@ def _stable(path: Path) -> Iterator[Path]:
     if not is_database:
         yield path
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
+    with scratch_folder() as folder:
+        copy = folder / path.name
         with (
             closing(sqlite3.connect(path)) as source,
             closing(sqlite3.connect(copy)) as target,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SCRATCH_PREFIX = "llmrec-files-"  # of folders among temporary files
 OWNER = ".owner"  # the locked file
 RAY_PREFIX = "llmrec-r-"  # of the folder of a cluster of this machine, among temporary files
 
@@ -30,6 +31,15 @@ def owned_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder among temporary files; one that a killed process left goes with the next."""
+    with owned_folder(Path(tempfile.gettempdir()), SCRATCH_PREFIX) as owned:
+        folder = owned / "files"  # beside the file that is locked
+        folder.mkdir()
+        yield folder
 
 
 def remove_abandoned(parent: Path, prefix: str = "") -> None:

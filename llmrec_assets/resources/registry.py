@@ -4,7 +4,6 @@ import contextlib
 import logging
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from pydantic import Field
 from llmrec_assets.resources import model_package
 from llmrec_assets.resources.checksums import DamagedFile, seal_folder, verify_folder
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
+from llmrec_assets.resources.owned_folders import scratch_folder
 from llmrec_assets.resources.whole_file import make_once
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Registry(dg.ConfigurableResource):
         client = self._client()
         found = self._find(client, version)
         if found is None:
-            with tempfile.TemporaryDirectory() as folder:
-                save(Path(folder))
-                seal = seal_folder(Path(folder))
-                client.log_artifacts(run_id, folder, PACKAGE_FOLDER)
+            with scratch_folder() as folder:
+                save(folder)
+                seal = seal_folder(folder)
+                client.log_artifacts(run_id, str(folder), PACKAGE_FOLDER)
             if not client.search_registered_models(f"name = '{self.model}'"):
                 client.create_registered_model(self.model)
             source = f"{client.get_run(run_id).info.artifact_uri}/{PACKAGE_FOLDER}"
@@ -274,8 +274,8 @@ def _new_database(path: Path) -> None:
     """MLflow migrates an empty file for seconds, and cannot go on from a half-migrated one."""
     from mlflow import MlflowClient
 
-    with tempfile.TemporaryDirectory() as folder:
-        migrated = Path(folder) / "mlflow.db"
+    with scratch_folder() as folder:
+        migrated = folder / "mlflow.db"
         MlflowClient(tracking_uri=f"sqlite:///{migrated}").search_experiments()
         # A copy, because MLflow keeps its own file open.
         with (

@@ -11,7 +11,13 @@ import pytest
 
 from llmrec_assets.assets.shard_steps import fill_by
 from llmrec_assets.resources.engine import Engine
-from llmrec_assets.resources.owned_folders import RAY_PREFIX, owned_folder, remove_abandoned
+from llmrec_assets.resources.owned_folders import (
+    RAY_PREFIX,
+    SCRATCH_PREFIX,
+    owned_folder,
+    remove_abandoned,
+    scratch_folder,
+)
 
 WORKS = """
 import sys, time
@@ -53,6 +59,18 @@ def test_a_folder_goes_with_its_work(tmp_path):
     with pytest.raises(ZeroDivisionError), owned_folder(tmp_path / "tasks"):
         raise ZeroDivisionError
     assert not list((tmp_path / "tasks").iterdir())
+
+
+def test_the_next_scratch_folder_removes_what_a_killed_process_left(tmp_path, start, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process, folder = start(tmp_path, SCRATCH_PREFIX)
+    with scratch_folder() as mine:
+        assert folder.exists()  # it works there
+        assert not list(mine.iterdir())
+    kill(process)
+    with scratch_folder():
+        assert not folder.exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["local", "ray"])

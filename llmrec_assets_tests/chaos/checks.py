@@ -14,6 +14,7 @@ import pandas as pd
 from llmrec_assets import published
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.registry import CHAMPION, MODEL, VERSION_TAG
+from llmrec_assets_tests.chaos.runs import temporary
 
 # What a run took, and where it put things; they differ between any two runs, as do times (…_at).
 OF_A_RUN = {"seconds", "seconds_saved", "cpu_seconds", "returned_in", "part", "part_row"}
@@ -140,12 +141,10 @@ def _registered(layout: Layout) -> tuple[str | None, set[str]]:
 
 
 def leftovers(layout: Layout) -> set[str]:
-    """Hidden files that a killed run left behind."""
-    return {
-        str(path.relative_to(layout.root))
-        for path in layout.root.rglob(".*")
-        if not path.name.endswith(".lock")
-    }
+    """Hidden files and temporary ones that a killed run left behind."""
+    hidden = {str(path.relative_to(layout.root)) for path in layout.root.rglob(".*")}
+    temporary_files = {f"temporary {path.name}" for path in temporary(layout).glob("*")}
+    return {name for name in hidden if not name.endswith(".lock")} | temporary_files
 
 
 @contextmanager

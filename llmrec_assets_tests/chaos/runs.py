@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -168,6 +169,11 @@ def counts_of(layout: Layout) -> dict[str, int]:
     return json.loads(_counts(str(layout.root)).read_text(encoding="utf-8"))
 
 
+def temporary(layout: Layout) -> Path:
+    """The folder of temporary files of the commands on a root."""
+    return layout.root.with_name(f"{layout.root.name}.tmp")
+
+
 def _counts(root: str) -> Path:
     return Path(f"{root}.points.json")
 
@@ -186,6 +192,8 @@ def _command(
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.environ["LLMREC_DATA_DIR"] = root
+    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary(Layout(Path(root))))
+    Path(tempfile.tempdir).mkdir(exist_ok=True)
     if most_bytes is not None:
         import resource
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from llmrec_assets.layout import Layout
 from llmrec_assets_tests.chaos import batches
 from llmrec_assets_tests.chaos.batches import Batch
-from llmrec_assets_tests.chaos.runs import Commands, counts_of
+from llmrec_assets_tests.chaos.runs import Commands, counts_of, temporary
 
 
 class NoPeace(Exception):
@@ -57,6 +57,7 @@ class Stores:
         published = Layout(self._before / "calm").recommendations
         lists = published if published.is_file() else None
         batch = batches.make(self.life / f"batch-{self.number:03}", seed, self.number, lists)
+        shutil.rmtree(temporary(self.layout), ignore_errors=True)
         _put(self._before / "store", self.layout.root)
         batch.deliver(self.layout)
         return batch

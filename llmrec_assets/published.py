@@ -191,7 +191,6 @@ def load(folder: Path) -> Published:
     Raises:
         FileNotFoundError: a file is missing.
         BrokenPackage: a file has changed since.
-        pydantic.ValidationError: package.json is not of this form.
     """
     info = verify(folder)
     facts = json.loads((folder / SCORER).read_text(encoding="utf-8"))
@@ -220,9 +219,15 @@ def read_info(folder: Path) -> PublishedInfo:
 
     Raises:
         FileNotFoundError: it is missing.
-        pydantic.ValidationError: it is not of this form.
+        BrokenPackage: it is not of this form.
     """
-    return PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+    try:
+        return PublishedInfo.model_validate_json((folder / INFO).read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, no text, or other fields
+        raise BrokenPackage(
+            f"{folder / INFO} cannot be read ({str(error).splitlines()[-1].strip()}):"
+            " materialise recommendations"
+        ) from error
 
 
 def verify(folder: Path) -> PublishedInfo:
@@ -231,7 +236,6 @@ def verify(folder: Path) -> PublishedInfo:
     Raises:
         FileNotFoundError: a file is missing.
         BrokenPackage: a file has changed since.
-        pydantic.ValidationError: package.json is not of this form.
     """
     info = read_info(folder)
     if folder.name not in (_named(info).package_id, _old_name(info)):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 from llmrec_assets import published
 from llmrec_assets.core.new_events import NUMERIC, NewEvent
@@ -156,7 +155,7 @@ def test_a_byte_that_changed_in_any_file_of_a_package_is_found(root, publish):
         for place in (len(raw) // 3, len(raw) // 2, len(raw) - 2):
             path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
             # Of package.json it may be no JSON any more.
-            with pytest.raises((BrokenPackage, ValidationError), match=r"changed|validation|JSON"):
+            with pytest.raises(BrokenPackage, match=rf"{path.name} (has changed|cannot be read)"):
                 published.load(folder)
         path.write_bytes(raw)
     published.load(folder)

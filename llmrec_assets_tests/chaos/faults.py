@@ -41,8 +41,8 @@ def kill_twice(scene: Scene) -> Told:
 
 def damage_log(scene: Scene) -> Told:
     """SIGKILL after a commit; then DuckDB's log of it is cut, or some of its bytes change."""
-    point = Point("committed", scene.chance.randint(1, scene.points["committed"]))
-    told = Told(f"log after commit {point.nth}")
+    point = Point("logged", scene.chance.randint(1, scene.points["logged"]))
+    told = Told(f"log {point.nth} of {scene.points['logged']}")
     told.outcomes.append(scene.commands.start(scene.layout, "run", die_at=point).end())
     log = scene.layout.warehouse.with_name(f"{scene.layout.warehouse.name}.wal")
     if not log.is_file() or not log.stat().st_size:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-KINDS = ("rename", "open", "remove", "begin", "commit", "committed")
+from llmrec_assets.layout import Layout
+
+KINDS = ("rename", "open", "remove", "begin", "commit", "committed", "logged")
 _EVENTS = {"os.rename": "rename", "os.remove": "remove", "open": "open"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -18,7 +20,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 class Point:
     """The n-th time (from 1) that something of a kind is about to happen below a root.
 
-    `committed` is after a commit of DuckDB, while its log is not yet folded into the file.
+    `committed` is after a commit of DuckDB, `logged` as well where its log is not yet folded into
+    the file.
     """
 
     kind: str
@@ -76,3 +79,6 @@ class _Watched:
         self._watch.note("commit")
         self._connection.commit()
         self._watch.note("committed")
+        log = Path(f"{Layout(Path(self._watch.root)).warehouse}.wal")
+        if log.is_file() and log.stat().st_size:
+            self._watch.note("logged")

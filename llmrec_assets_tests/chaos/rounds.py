@@ -50,7 +50,7 @@ class Chaos:
         started, stores = time.monotonic(), self._stores(number)
         cpu = self.commands.cpu_seconds()
         chance = random.Random(f"{self.seed}/{number}")
-        if not stores.number:  # nothing was written yet that could be damaged
+        if stores.is_new:  # nothing was written yet that could be damaged
             names = [name for name in names if name != "damage_file"] or names
         name = chance.choices(names, [WEIGHTS.get(name, 2) for name in names])[0]
         last = (number + 1) % self.tries == 0
@@ -67,7 +67,7 @@ class Chaos:
         if told.wrong:
             self._keep(stores, number)
             if last:
-                stores.hand_on(None)
+                stores.give_up()
         with self.ledger.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         return row

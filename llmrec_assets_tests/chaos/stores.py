@@ -95,20 +95,25 @@ class Stores:
         points, durations, growth = json.loads(self._seen.read_text(encoding="utf-8"))
         return points, durations, growth
 
-    def hand_on(self, calm: Layout | None) -> None:
-        """The next delivery finds the store, and the undisturbed one in `calm`; None: nothing."""
-        following = Stores(self.life, self.number + 1)._before
-        shutil.rmtree(following, ignore_errors=True)
-        if calm is not None:
-            partial = self.life / ".before"
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(self.layout.root, partial / "store")
-            shutil.copytree(calm.root, partial / "calm")
-            partial.rename(following)
-        else:
-            following.mkdir()
-            for batch in self.life.glob("batch-*"):
-                shutil.rmtree(batch)
+    @property
+    def is_new(self) -> bool:
+        """Whether the delivery finds nothing."""
+        return not self._before.exists()
+
+    def hand_on(self, calm: Layout) -> None:
+        """The next delivery finds the store, and the undisturbed one in `calm`."""
+        following, partial = Stores(self.life, self.number + 1)._before, self.life / ".before"
+        for old in (following, partial):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(self.layout.root, partial / "store")
+        shutil.copytree(calm.root, partial / "calm")
+        partial.rename(following)
+
+    def give_up(self) -> None:
+        """Both stores go on alike, as the undisturbed one was after the first run."""
+        if (calm := self.peaceful(1)).root.exists():
+            _put(calm.root, self.layout.root)
+            self.hand_on(calm)
 
 
 def _size(root: Path) -> int:

@@ -85,8 +85,11 @@ def test_a_file_that_is_being_written_is_found(store):
 @pytest.mark.parametrize("name", ["package.json", "current.json"])
 def test_what_cannot_be_parsed_is_a_finding(store, name):
     path = store.current_package if name == "current.json" else package_of(store) / name
-    path.write_text("[]")
-    assert list(ill(store)) == ["published package"]
+    for content in (b"[]", b"", b"{", path.read_bytes()[:9], b"\xff\xfe"):
+        path.write_bytes(content)
+        found = ill(store)
+        assert list(found) == ["published package"]
+        assert name in found["published package"].says
 
 
 def test_a_changed_field_of_a_package_is_found(store):

@@ -2,19 +2,16 @@
 
 import csv
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 
-from llmrec_assets import published
 from llmrec_assets.layout import Layout
-from llmrec_assets.resources.registry import CHAMPION, MODEL, VERSION_TAG
-from llmrec_assets_tests.chaos.runs import temporary
+from llmrec_assets_tests.chaos.child import temporary
 
 # What a run took, and where it put things; they differ between any two runs, as do times (…_at).
 OF_A_RUN = {"seconds", "seconds_saved", "cpu_seconds", "returned_in", "part", "part_row"}
@@ -54,7 +51,7 @@ def lost_or_doubled(layout: Layout, batches: list[Path]) -> list[str]:
         ("s1_raw_events.raw_events", "event_id", events),
         ("s7_feedback.feedback", "feedback_id", feedback),
     ):
-        found = Counter(_rows(layout, f"select {column} as id from {table}")["id"])
+        found = Counter(rows(layout, f"select {column} as id from {table}")["id"])
         wrong += [f"{name} is there {n} times" for name, n in found.items() if n > 1]
         wrong += [f"{name} is lost" for name in sorted(wanted - found.keys())]
         strange = {name for name in found.keys() - wanted if not name.startswith("feedback:")}
@@ -99,47 +96,6 @@ def _is_of_data(table: str) -> bool:
     return not table.startswith(past) and table not in REMEMBERED
 
 
-def half_published(layout: Layout) -> list[str]:
-    """What of the champion, the decision, the lists and the package does not fit together."""
-    champion, known = _registered(layout)
-    decision = _rows(
-        layout, "select * from s5_model.champion_model order by decided_at desc limit 1"
-    ).iloc[0]
-    served = decision["served"] if decision["kind"] == "model" else None
-    wrong = [] if champion == served else [f"{served} was decided, {champion} has the alias"]
-    lists = pd.read_parquet(layout.recommendations)
-    versions = set(lists["model_version"])
-    if len(versions) != 1 or (served and versions != {served}):
-        wrong.append(f"the published lists are of {sorted(versions)}, {served} serves")
-    if served and served not in known:
-        wrong.append(f"{served} is not registered")
-    current = published.read_current(layout)
-    if current is None:
-        return [*wrong, "no package is published"]
-    package = published.load(layout.packages / current)  # raises where a file has changed
-    if package.info.model_version not in versions or not package.lists.equals(lists):
-        wrong.append("the package's lists are not the published ones")
-    if len(set(package.user_ids)) != lists["user_id"].nunique():
-        wrong.append("a user has no list")
-    return wrong
-
-
-def _registered(layout: Layout) -> tuple[str | None, set[str]]:
-    """(who has the champion's alias, all versions), past MLflow, which keeps files open."""
-    with closing(sqlite3.connect(layout.mlflow_database)) as connection:
-        versions = dict(
-            connection.execute(
-                "select version, value from model_version_tags where name = ? and key = ?",
-                [MODEL, VERSION_TAG],
-            ).fetchall()
-        )
-        alias = connection.execute(
-            "select version from registered_model_aliases where name = ? and alias = ?",
-            [MODEL, CHAMPION],
-        ).fetchall()
-    return (versions[alias[0][0]] if alias else None), set(versions.values())
-
-
 def leftovers(layout: Layout) -> set[str]:
     """Hidden files and temporary ones that a killed run left behind."""
     hidden = {str(path.relative_to(layout.root)) for path in layout.root.rglob(".*")}
@@ -154,7 +110,8 @@ def _open(layout: Layout) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def _rows(layout: Layout, query: str) -> pd.DataFrame:
+def rows(layout: Layout, query: str) -> pd.DataFrame:
+    """The rows of a query in a store's warehouse."""
     with _open(layout) as connection:
         return connection.execute(query).df()
 

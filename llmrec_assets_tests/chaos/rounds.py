@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from llmrec_assets.layout import Layout
-from llmrec_assets_tests.chaos import checks, damage, faults
+from llmrec_assets_tests.chaos import checks, damage, faults, machine, publishing
 from llmrec_assets_tests.chaos.batches import Batch
 from llmrec_assets_tests.chaos.runs import Commands
 from llmrec_assets_tests.chaos.scene import Scene, Told
@@ -76,7 +76,7 @@ class Chaos:
         """Those of a round; the pair before this life is forgotten."""
         lives, delivery = divmod(number // self.tries, LIFE)
         life = self.work / f"life-{lives:03}"
-        faults.leave(life / "store")
+        machine.leave(life / "store")
         for old in self.work.glob("life-*"):
             if old != life:
                 shutil.rmtree(old)
@@ -91,7 +91,7 @@ class Chaos:
         told.wrong += checks.lost_or_doubled(stores.layout, folders)[:5]
         if settled is None:
             return told
-        told.wrong += checks.half_published(stores.layout)
+        told.wrong += publishing.half_published(stores.layout)
         left = checks.leftovers(stores.layout) - checks.leftovers(settled)
         told.wrong += [f"left behind: {sorted(left)[:3]}"] if left else []
         if last and not told.wrong:

@@ -12,7 +12,8 @@ from pathlib import Path
 from llmrec_assets.layout import Layout
 from llmrec_assets_tests.chaos import batches
 from llmrec_assets_tests.chaos.batches import Batch
-from llmrec_assets_tests.chaos.runs import Commands, counts_of, temporary
+from llmrec_assets_tests.chaos.child import counts_of, temporary
+from llmrec_assets_tests.chaos.runs import Commands
 
 
 class NoPeace(Exception):

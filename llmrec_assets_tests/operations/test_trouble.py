@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from llmrec_assets.layout import Layout
 from llmrec_assets.operations.trouble import explain
-from llmrec_assets_tests.chaos.faults import obey_permissions
+from llmrec_assets_tests.chaos.machine import obey_permissions
 
 obey_permissions()
 print(explain(Layout(Path(sys.argv[1])), ["OperationalError"], ["unable to open database file"]))

@@ -51,8 +51,9 @@ def damage_file(scene: Scene) -> Told:
     doctor = scene.commands.run(scene.layout, "doctor")
     told.outcomes.append(run := scene.commands.run(scene.layout, "run"))
     _judge(told, path, "doctor" if not doctor.well else "", doctor.said, run.well, run.said)
-    if _content(path) == damaged:  # the remedy: it comes from the backup
+    if not run.well or _content(path) == damaged:  # the remedy: it comes from the backup
         shutil.copyfile(saved, path)
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)  # which has no log of later
     return told
 
 

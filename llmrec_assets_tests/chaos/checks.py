@@ -23,7 +23,6 @@ HISTORY = ("s5_model", "s6_recommendations", "monitoring")  # whose rows tell of
 # After a file was taken back: its ledger, numbers by arrival, and cached vectors of its texts.
 REMEMBERED = (
     "s1_raw_events.files",
-    "s1_raw_events.event_blocks",
     "s4_features.items",
     "s3_embeddings.text_vectors",
 )

@@ -1,7 +1,9 @@
 """MLflow below the data root: runs, model versions and which of them is in service."""
 
 import contextlib
+import errno
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -266,6 +268,8 @@ class Registry(dg.ConfigurableResource):
         """MLflow would begin anew, and who serves would be forgotten without a word."""
         if path.exists() and not path.stat().st_size:
             raise DamagedFile(path, "is empty", _LOST)
+        if path.exists() and not os.access(path, os.R_OK):  # MLflow would try for two minutes
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         if not path.exists() and any(Path(self.artifacts).glob(f"*/artifacts/{PACKAGE_FOLDER}")):
             raise DamagedFile(path, "is gone, but versions that it knew are there", _LOST)
 

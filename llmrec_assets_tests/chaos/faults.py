@@ -79,6 +79,7 @@ def two_commands(scene: Scene) -> Told:
 
 def beside_the_daemon(scene: Scene) -> Told:
     """The daemon runs the loop while it takes in files and feedback, as its queue allows."""
+    scene.commands.run(scene.layout, "job")  # no run: the daemon's own start makes its history
     running = [
         scene.commands.start(scene.layout, "job", "full_loop"),
         scene.commands.start(scene.layout, "job", "ingest", "collect_feedback"),

@@ -95,7 +95,8 @@ class Chaos:
         left = checks.leftovers(stores.layout) - checks.leftovers(settled)
         told.wrong += [f"left behind: {sorted(left)[:3]}"] if left else []
         if last and not told.wrong:
-            stores.hand_on(settled if told.same_history else stores.layout)
+            alike = told.same_history and not told.longer
+            stores.hand_on(settled if alike else stores.layout)
         return told
 
     def _recover(self, stores: Stores, batch: Batch, told: Told) -> Layout | None:

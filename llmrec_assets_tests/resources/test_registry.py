@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,20 @@ from llmrec_assets.resources.checksums import HASHES, DamagedFile
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
 from llmrec_assets.resources.registry import CHALLENGER, CHAMPION, SEAL_TAG, Registry
 from llmrec_assets.resources.wiring import resources_of
+
+AS_A_USER = """
+import sys
+from pathlib import Path
+from llmrec_assets.layout import Layout
+from llmrec_assets.resources.wiring import resources_of
+from llmrec_assets_tests.chaos.machine import obey_permissions
+
+obey_permissions()
+try:
+    resources_of(Layout(Path(sys.argv[1])))["registry"].versions()
+except PermissionError as error:
+    print(error)
+"""
 
 
 def registry_of(root: Path) -> Registry:
@@ -166,3 +182,12 @@ def test_a_database_that_was_emptied_or_lost_is_not_taken_for_a_new_one(tmp_path
         registry.alias(CHAMPION)
     saved.rename(database)
     assert registry.versions() == ["gru-1"]
+
+
+def test_a_registry_that_may_not_be_read_is_told_at_once(tmp_path):
+    register(registry_of(tmp_path), "gru-1", 1)
+    database = Layout(tmp_path).mlflow_database
+    database.chmod(0o000)
+    command = [sys.executable, "-c", AS_A_USER, str(tmp_path)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=90).stdout
+    assert f"Permission denied: '{database}'" in said

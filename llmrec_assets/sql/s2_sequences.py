@@ -24,22 +24,21 @@ from llmrec_assets.sql.shards import BELONGS, WHOLE, FillByShards, ShardedQuery
 # Only the newest events are put into words and lists: one ordered list of structs per user, which
 # is one sort instead of one per column.
 HISTORIES = f"""
-with spans as (
-    select user_id, count(*) as n_events, min(time) as first_time, max(time) as last_time
-    from {CLEAN} where {BELONGS} group by user_id
-), newest as (
+with newest as (
     select user_id, item_id, behavior,
-        row_number() over (partition by user_id order by time desc, seq desc) as age
-    from {CLEAN} where {BELONGS} qualify age <= $history_length
-), told as (
-    select user_id, list({{
-        'item_id': item_id, 'behavior': behavior,
-        'text': coalesce(word, behavior) || $joiner || title
-    }} order by age desc) as steps
+        row_number() over (partition by user_id order by time desc, seq desc) as age,
+        count(*) over of_user as n_events, min(time) over of_user as first_time,
+        max(time) over of_user as last_time
+    from {CLEAN} where {BELONGS}
+    window of_user as (partition by user_id) qualify age <= $history_length
+), lists as (
+    select user_id, any_value(n_events) as n_events, any_value(first_time) as first_time,
+        any_value(last_time) as last_time, list({{
+            'item_id': item_id, 'behavior': behavior,
+            'text': coalesce(word, behavior) || $joiner || title
+        }} order by age desc) as steps
     from newest join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
     group by user_id
-), lists as (
-    select * from spans join told using (user_id)
 )
 select user_id, n_events, first_time, last_time,
     list_transform(steps, lambda s: s.item_id) as item_ids,

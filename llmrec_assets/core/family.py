@@ -31,6 +31,9 @@ def fit_baselines(
 ) -> dict[str, Scorer]:
     """Each of the named baselines, fitted on the events of each user before `train_end`.
 
+    All but popularity count those of a share of the users where there are too many
+    (`counted_ends`).
+
     Raises:
         KeyError: an unknown name.
         ValueError: EASE with too many items.

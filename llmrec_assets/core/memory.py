@@ -61,9 +61,8 @@ def ranking_memory(
     # The prior's experts' scores, the same less their means, and what a blend needs.
     scores = (2 * experts + 6) * items * rows_of(items)
     examples = min(_TARGETS, targets) * min(_CANDIDATES, items) * _FEATURES
-    ties = (min(MOST_TIES, pairs_within(sequences, steps)) for steps in (NEAR, 10))
-    counted = _TIE * sum(many * copies for many, copies in zip(ties, (7, 4), strict=True))
-    counted += 40 * len(catalogue.words)
+    near, next_ones = (min(MOST_TIES, pairs_within(sequences, steps)) for steps in (NEAR, 10))
+    counted = _TIE * (7 * near + 4 * next_ones) + 40 * len(catalogue.words)
     numbers = network + reduced + compared + scores + examples
     return _NUMBER * numbers + counted + _read(sequences)
 

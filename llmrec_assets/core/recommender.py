@@ -56,6 +56,8 @@ def make_experts(
 ) -> Experts:
     """The network, and all that counts or compares, from the events before `train_end`.
 
+    Where there are too many, a share of the users is counted (`counted_ends`).
+
     With `histories` their expert is there also where no history was told; it then has no opinion.
     """
     n_items = catalogue.n_items

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 import numpy as np
@@ -58,11 +59,16 @@ class Arrays(dg.ConfigurableResource):
         """The array `name`; where it is missing or damaged, `function` of `source` by blocks.
 
         The function keeps the shape. Only a block of rows is held in memory.
+
+        Raises:
+            OSError: the disk has no room for it.
         """
         path = Path(self.root) / name
         if not self.exists(name):
             partial = path.with_name(f".{path.name}")
             derived = np.lib.format.open_memmap(partial, "w+", source.dtype, source.shape)
+            with partial.open("r+b") as file:
+                _reserve(file, partial.stat().st_size)
             for start in range(0, len(source), ROWS):
                 derived[start : start + ROWS] = function(source[start : start + ROWS])
             derived.flush()
@@ -76,12 +82,16 @@ class Arrays(dg.ConfigurableResource):
 
         A large one lies in a file without a name, which goes with it: the system moves what it
         needs in and out, so that it may be larger than memory.
+
+        Raises:
+            OSError: the disk has no room for it.
         """
-        if math.prod(shape) * np.dtype(dtype).itemsize <= _IN_MEMORY:
+        if (size := math.prod(shape) * np.dtype(dtype).itemsize) <= _IN_MEMORY:
             return np.empty(shape, dtype)
         Path(self.root).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.root) as file:
-            return np.memmap(file, dtype, "w+", shape=shape)
+            _reserve(file, size)
+            return np.memmap(file, dtype, "r+", shape=shape)
 
     def exists(self, name: str) -> bool:
         """Whether the file is there, as it was written."""
@@ -97,6 +107,14 @@ class Arrays(dg.ConfigurableResource):
         for path in (Path(self.root) / folder).glob("*.npy"):
             if f"{folder}/{path.name}" not in names:
                 path.unlink()
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Take the room on the disk now: a process that writes to a map without it is killed."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
 
 
 def _is_whole(path: Path) -> bool:

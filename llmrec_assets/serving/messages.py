@@ -1,6 +1,7 @@
 """Messages between the service and the process that ranks for it, over a socket pair of their own.
 
-A message is a pickled object behind its length. Nobody else can write to the pair.
+A message is a pickled object behind its length, as `multiprocessing` sends them: both ends are this
+code, the pair is made before the process starts, and neither file nor network is read this way.
 """
 
 import asyncio

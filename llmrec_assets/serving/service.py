@@ -110,7 +110,7 @@ class Service:
     def _count_takeover(self, outcome: str) -> None:
         self.measures.takeovers.labels(outcome).inc()
 
-    def _prepare(self, model: Model) -> "_Prepared":
+    def _prepare(self, model: Model) -> _Prepared:
         """What a package needs, beside requests: for the first one the events since, and copy."""
         known = model.facts[1:]
         titles, brands = ({f[name] for f in known if f[name]} for name in ("title", "brand"))
@@ -122,7 +122,7 @@ class Service:
             return _Prepared([], writer)
         return _Prepared([], writer, taken_away(self.folders, partial(read, lambda _: None)))
 
-    def _take_over(self, model: Model, prepared: "_Prepared") -> None:
+    def _take_over(self, model: Model, prepared: _Prepared) -> None:
         if self._writer is not None:
             self._writer.close()
         self._writer = prepared.writer

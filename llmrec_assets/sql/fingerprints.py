@@ -94,9 +94,9 @@ def row_hash(table: Table) -> str:
 def _values(column: Column) -> list[str]:
     """The expressions of what is hashed of a column."""
     match column.type:
-        case "varchar" | "boolean" | "bigint" | "ubigint" | "integer" | "smallint":
+        case "varchar" | "boolean" | "timestamp" | "date":
             return [column.name]
-        case "timestamp" | "date":
+        case "bigint" | "ubigint" | "integer" | "smallint":
             return [column.name]
         case "double" | "float":
             return [NUMBER.format(f"{column.name}::double")]

@@ -52,7 +52,7 @@ KEPT_OF_STAGE_3 = (
 DERIVED = tuple(
     table for table in _all(s2_tables, s3_embeddings, s4_tables) if table not in KEPT_OF_STAGE_3
 )
-_NEEDED = (
+_WITH_PRECIOUS = (
     s1_tables,
     s1_retention,
     s5_gate,
@@ -63,7 +63,7 @@ _NEEDED = (
     persons,
     monitoring,
 )
-PRECIOUS = KEPT_OF_STAGE_3 + tuple(table for table in _all(*_NEEDED) if table not in DERIVED)
+PRECIOUS = KEPT_OF_STAGE_3 + tuple(table for table in _all(*_WITH_PRECIOUS) if table not in DERIVED)
 
 
 class NewerStore(Exception):

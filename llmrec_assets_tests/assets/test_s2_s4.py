@@ -2,11 +2,13 @@
 
 import dagster as dg
 import duckdb
+import numpy as np
 import pytest
 
 from llmrec_assets.assets.s2_sequences import SequencesConfig, user_sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.definitions import defs
+from llmrec_assets.resources import arrays as arrays_module
 from llmrec_assets.resources.wiring import resources_of
 from llmrec_assets.sql.training_data import SPLITS
 
@@ -174,6 +176,19 @@ def test_sql_and_numpy_agree_on_the_split(build, root):
         assert (data.splits[start:end] == TRAIN).all(), user
         assert (data.splits[end : data.sequences.offsets[user + 1]] != TRAIN).all(), user
     assert (data.splits[split.test[split.test >= 0]] == TEST).all()
+
+
+def test_large_arrays_lie_in_files_and_say_the_same(build, root, monkeypatch):
+    from llmrec_assets.assets.model_inputs import read_inputs
+
+    build(HEADER + "1,a,1,buy,4,\n1,b,2,buy,,7\n2,a,3,view,,\n")
+    resources = resources_of(root)
+    held = read_inputs(resources["warehouse"], resources["arrays"], "z-score").final
+    monkeypatch.setattr(arrays_module, "_IN_MEMORY", 0)
+    mapped = read_inputs(resources["warehouse"], resources["arrays"], "z-score").final
+    assert isinstance(mapped.sequences.numeric, np.memmap)
+    assert not isinstance(held.sequences.numeric, np.memmap)
+    assert mapped.fingerprint == held.fingerprint
 
 
 def test_the_template_is_named_and_so_are_the_items_that_break_it(build, root):

@@ -34,6 +34,7 @@ from llmrec_assets.sql.s4_tables import FUSED_FEATURES, TEMPORAL_FEATURES
 from llmrec_assets.sql.shards import WHOLE, FillByShards
 from llmrec_assets.sql.tables import Table
 from llmrec_assets.sql.training_data import load
+from llmrec_assets_tests.benchmarks.cpu import cpu_seconds
 from llmrec_assets_tests.benchmarks.generated_events import Shop, fill_raw, fill_raw_items
 
 Connection = duckdb.DuckDBPyConnection
@@ -62,14 +63,6 @@ def steps_of(fill: FillByShards = WHOLE) -> tuple[Step, ...]:
 
 
 STEPS = steps_of()
-
-
-def cpu_seconds(act: Callable[[], object]) -> float:
-    """What all threads of this process spend on it."""
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    act()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def built(connection: Connection) -> dict[str, float]:

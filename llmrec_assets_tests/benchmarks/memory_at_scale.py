@@ -11,7 +11,6 @@ again while it works.
 """
 
 import argparse
-import resource
 import tempfile
 import threading
 import time
@@ -54,10 +53,13 @@ class Watched:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Print what a phase took."""
-        self.most, before = 0, _cpu()
+        self.most, before = 0, time.process_time()
         yield
         most = max(self.most, anonymous())
-        print(f"{name:<28}{_cpu() - before:>10.0f} CPU-s{most / 2**30:>8.2f} GiB", flush=True)
+        print(
+            f"{name:<28}{time.process_time() - before:>10.0f} CPU-s{most / 2**30:>8.2f} GiB",
+            flush=True,
+        )
 
 
 def anonymous() -> int:
@@ -66,11 +68,6 @@ def anonymous() -> int:
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
     raise OSError("this system does not tell RssAnon")
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 @contextmanager

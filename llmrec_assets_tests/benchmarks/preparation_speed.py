@@ -36,8 +36,9 @@ from llmrec_assets.sql.s2_tables import (
     USER_SEQUENCES,
 )
 from llmrec_assets.sql.shards import WHOLE, ShardedQuery
+from llmrec_assets_tests.benchmarks.cpu import cpu_seconds
 from llmrec_assets_tests.benchmarks.generated_events import Shop, fill_raw, fill_raw_items
-from llmrec_assets_tests.benchmarks.increments import READING, RULES, cpu_seconds
+from llmrec_assets_tests.benchmarks.increments import READING, RULES
 from llmrec_assets_tests.benchmarks.preparation_peers import by_pandas, by_polars
 
 PEERS = {"polars": by_polars, "pandas": by_pandas}

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmrec_assets_tests.benchmarks.cpu import cpu_seconds
+
 PLANNED_DEVICE = 4e14  # useful operations a second of one data-centre GPU in bf16, 40 % of its peak
 EMBEDDED = 384  # numbers of a text's embedding, in half precision
 PARAMETERS, TOKENS = (
@@ -35,14 +37,6 @@ class Measured:
     events: int
     seconds: dict[str, float]
     bytes: dict[str, float]
-
-
-def cpu_seconds(act: Callable[[], object]) -> float:
-    """What all threads of this process spend on it."""
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    act()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def measure(events: int) -> Measured:

@@ -23,7 +23,8 @@ from llmrec_assets.core.networks.model import NextItemModel
 from llmrec_assets.core.networks.scoring import NetworkScorer
 from llmrec_assets.core.ranking import best
 from llmrec_assets.core.sequences import Sequences
-from llmrec_assets_tests.benchmarks.training_speed import Products, cpu_seconds, made_up
+from llmrec_assets_tests.benchmarks.cpu import cpu_seconds
+from llmrec_assets_tests.benchmarks.training_speed import Products, made_up
 
 HISTORY = 20  # events a user
 BLOCKS = 5  # whose products are recorded, and whose parts are timed

@@ -10,9 +10,7 @@ network alone, against one epoch of training it.
 
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from llmrec_assets.core.sequences import Catalogue, Sequences
 from llmrec_assets.core.splits import leave_one_out
 from llmrec_assets.core.trainer import Trainer
 from llmrec_assets.layout import Layout
+from llmrec_assets_tests.benchmarks.cpu import cpu_seconds
 from llmrec_assets_tests.benchmarks.preparation import prepared
 
 _FACTORS = {"mm": 0, "bmm": 0, "addmm": 1, "addmm_": 1, "baddbmm": 1}  # where the first one stands
@@ -73,13 +72,6 @@ def _product(shape: Shape) -> float:
     repeats = max(3, int(2e8 / np.prod(shape)))
     spent = cpu_seconds(lambda: [torch.matmul(left, right, out=out) for _ in range(repeats)])
     return spent / repeats
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """What a call costs."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 def made_up(

@@ -10,7 +10,8 @@ by an error that names the file and the remedy. A finished round is a line of FO
 the same command goes on where it was cut short. Exit status 1 when a round failed.
 
 The disk is a small tmpfs where this runs as root, else a limit to the size of a file. Stores in
-memory (a tmpfs) make rounds quicker; one that fails is copied to FOLDER.
+memory (a tmpfs) make rounds quicker; one that fails is copied to FOLDER. Two things are not as they
+are for a user, to be quick: plots are not drawn, and Dagster's storage keeps its engines.
 """
 
 import argparse

@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,19 @@ def test_a_large_scratch_array_lies_in_a_file_without_a_name(arrays, monkeypatch
     assert large[:, 1].sum() == 70
     assert list(Path(arrays.root).iterdir()) == []
     assert arrays.scratch((0, 3), np.int8).shape == (0, 3)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(arrays, monkeypatch):
+    monkeypatch.setattr(arrays_module, "_IN_MEMORY", 100)
+    source = np.zeros((1000, 4))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # a map knows no such limit
+    try:
+        with pytest.raises(OSError, match="too large"):
+            arrays.scratch((1000, 4), np.float64)
+        with pytest.raises(OSError, match="too large"):
+            arrays.derive("a.npy", source, np.asarray)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not arrays.exists("a.npy")
+    assert arrays.derive("a.npy", source, np.asarray).shape == source.shape

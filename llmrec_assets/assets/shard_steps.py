@@ -7,7 +7,7 @@ import psutil
 
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.sql.shard_files import divide, insert_parts, make_part
-from llmrec_assets.sql.shards import FillByShards, InPlace, ShardedQuery
+from llmrec_assets.sql.shards import FillByShards, InPlace, ShardedWork
 
 MEMORY_SHARE = 0.6  # of a machine's, for the databases of all tasks that run there at a time
 
@@ -25,7 +25,7 @@ def fill_by(engine: Engine) -> FillByShards:
 class _ByTasks:
     engine: Engine
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedQuery) -> None:
+    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedWork) -> None:
         """Write each shard's rows, let tasks make the parts, and add them; no file stays."""
         memory = int(psutil.virtual_memory().total * MEMORY_SHARE / (psutil.cpu_count() or 1))
         with self.engine.work_folder() as folder:

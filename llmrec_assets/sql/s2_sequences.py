@@ -5,53 +5,24 @@ What concerns one user is done shard by shard, the texts of items and steps are 
 
 import duckdb
 
-from llmrec_assets.sql import builds, increments
-from llmrec_assets.sql import s2_history_texts as histories_sql
+from llmrec_assets.sql import builds, increments, s2_histories
+from llmrec_assets.sql import s2_history_texts as texts_of_histories
 from llmrec_assets.sql import s2_retelling as retelling
 from llmrec_assets.sql import s2_texts as texts_sql
 from llmrec_assets.sql.fingerprints import row_hash
 from llmrec_assets.sql.s2_tables import (
-    CLEAN,
     EVENT_DETAILS,
     HISTORY_TEXTS,
     ITEM_TEXTS,
-    SCHEMA,
     STEP_TEXTS,
     USER_SEQUENCES,
 )
-from llmrec_assets.sql.shards import BELONGS, WHOLE, FillByShards, ShardedQuery
-
-# Only the newest events are put into words and lists: one ordered list of structs per user, which
-# is one sort instead of one per column.
-HISTORIES = f"""
-with newest as (
-    select user_id, item_id, behavior,
-        row_number() over (partition by user_id order by time desc, seq desc) as age,
-        count(*) over of_user as n_events, min(time) over of_user as first_time,
-        max(time) over of_user as last_time
-    from {CLEAN} where {BELONGS}
-    window of_user as (partition by user_id) qualify age <= $history_length
-), lists as (
-    select user_id, any_value(n_events) as n_events, any_value(first_time) as first_time,
-        any_value(last_time) as last_time, list({{
-            'item_id': item_id, 'behavior': behavior,
-            'text': coalesce(word, behavior) || $joiner || title
-        }} order by age desc) as steps
-    from newest join {SCHEMA}.item_texts using (item_id) left join words using (behavior)
-    group by user_id
-)
-select user_id, n_events, first_time, last_time,
-    list_transform(steps, lambda s: s.item_id) as item_ids,
-    list_transform(steps, lambda s: s.behavior) as behaviors,
-    '[' || array_to_string(list_transform(steps, lambda s: s.text), $separator) || ']'
-        as history_text
-from lists
-"""
+from llmrec_assets.sql.shards import WHOLE, FillByShards
 
 TOLD = (ITEM_TEXTS, STEP_TEXTS, HISTORY_TEXTS)  # built together with user_sequences
 READING = (
-    HISTORIES,
-    histories_sql.HISTORIES,
+    s2_histories.code(),
+    texts_of_histories.HISTORIES,
     USER_SEQUENCES.ddl,
     row_hash(USER_SEQUENCES),
 )
@@ -105,7 +76,7 @@ def build_sequences(
     texts_sql.build_step_texts(connection, joiner, details_again)
     telling = None
     if history_texts:
-        cut = histories_sql.global_cut(connection)
+        cut = texts_of_histories.global_cut(connection)
         telling = reading | {"cut": cut, "history_characters": history_characters}
     _tell_users(connection, telling, due, details_again, fill)
     content = due.follow(connection, USER_SEQUENCES)
@@ -138,7 +109,7 @@ def _tell_users(
         increments.forget_touched(connection, HISTORY_TEXTS)
     else:
         HISTORY_TEXTS.clear(connection)
-    (WHOLE if again else fill)(connection, histories_sql.told_histories(telling, again))
+    (WHOLE if again else fill)(connection, texts_of_histories.told_histories(telling, again))
 
 
 def _read_users(
@@ -153,20 +124,5 @@ def _read_users(
     else:
         USER_SEQUENCES.clear(connection)
     before = USER_SEQUENCES.count(connection)
-    (WHOLE if again else fill)(connection, histories(reading, again))
+    (WHOLE if again else fill)(connection, s2_histories.histories(reading, again))
     return USER_SEQUENCES.count(connection) - before
-
-
-def histories(reading: dict[str, object], touched: bool = False) -> ShardedQuery:
-    """The histories of users, for user_sequences.
-
-    `touched`: only of users in the table `touched_users`.
-    """
-    query = increments.of_touched(HISTORIES) if touched else HISTORIES
-    return ShardedQuery(
-        USER_SEQUENCES.full_name,
-        f"{query} order by user_id",
-        reading,
-        {CLEAN: "user_id, time, seq, item_id, behavior"},
-        (ITEM_TEXTS.full_name, "words"),
-    )

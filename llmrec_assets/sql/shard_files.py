@@ -11,30 +11,29 @@ from uuid import uuid4
 
 import duckdb
 
-from llmrec_assets.sql.shards import USER_HASH, Shard, ShardedQuery, shards
+from llmrec_assets.sql.shards import USER_HASH, Shard, ShardedWork, shards
 
 NOTHING = "nothing.parquet"  # the columns, for a shard without rows
 
 
 @dataclass(frozen=True)
 class PartJob:
-    """One shard of a query, as a task gets it."""
+    """One shard of work, as a task gets it."""
 
-    query: str
-    parameters: Mapping[str, object]
-    tables: Mapping[str, tuple[str, ...]]  # name as the query spells it → its files
+    work: ShardedWork
+    tables: Mapping[str, tuple[str, ...]]  # name as the work spells it → its files
     part: str  # the file to write
     memory_bytes: int = 0  # most that the task's DuckDB takes; 0: its default
 
 
 def divide(
     connection: duckdb.DuckDBPyConnection,
-    work: ShardedQuery,
+    work: ShardedWork,
     count: int,
     folder: Path,
     memory_bytes: int = 0,
 ) -> list[PartJob]:
-    """Write the tables that the query reads to the empty `folder`; a job for each shard."""
+    """Write the tables that the work reads to the empty `folder`; a job for each shard."""
     for name, columns in work.divided.items():
         _write_divided(connection, f"select {columns} from {name}", count, folder / name)
     for name in work.shared:
@@ -60,13 +59,10 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, file: Path) -> Non
     connection.execute(f"copy ({query}) to $file (format parquet)", {"file": str(file)})
 
 
-def _job(work: ShardedQuery, shard: Shard, folder: Path, memory_bytes: int) -> PartJob:
+def _job(work: ShardedWork, shard: Shard, folder: Path, memory_bytes: int) -> PartJob:
     tables = {name: _files(folder / name, shard) for name in work.divided}
     tables |= {name: (str(folder / f"{name}.parquet"),) for name in work.shared}
-    # Only the shard's rows are in its files: nothing is left to choose.
-    parameters = {**work.parameters, **Shard().parameters}
-    part = str(folder / f"part-{shard.index}.parquet")
-    return PartJob(work.query, parameters, tables, part, memory_bytes)
+    return PartJob(work, tables, str(folder / f"part-{shard.index}.parquet"), memory_bytes)
 
 
 def _files(folder: Path, shard: Shard) -> tuple[str, ...]:
@@ -75,7 +71,7 @@ def _files(folder: Path, shard: Shard) -> tuple[str, ...]:
 
 
 def make_part(job: PartJob) -> str:
-    """Run the query on the shard's files, on one thread, and write the part; its name."""
+    """Do the work on the shard's files, on one thread, and write the part; its name."""
     partial = f"{job.part}.{uuid4().hex}"
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
@@ -90,9 +86,8 @@ def make_part(job: PartJob) -> str:
             read = connection.read_parquet(list(files), hive_partitioning=False)
             read.create_view(f"files_{number}")
             connection.execute(f"create view {name} as from files_{number}")
-        connection.execute(
-            f"copy ({job.query}) to $file (format parquet)", {**job.parameters, "file": partial}
-        )
+        # Only the shard's rows are in its files: nothing is left to choose.
+        job.work.write(connection, {**job.work.parameters, **Shard().parameters}, partial)
     Path(partial).replace(job.part)
     return job.part
 

@@ -1,10 +1,13 @@
 """How rows are divided among tasks: by a hash of the user that no engine can change."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,101 @@ BELONGS = f"""(
 )"""
 
 
-@dataclass(frozen=True)
-class ShardedQuery:
-    """A query with `BELONGS`: what it makes of a shard depends on that shard's users alone.
+class ShardedWork(Protocol):
+    """What fills a table: what it makes of a shard depends on that shard's users alone.
 
-    An engine may run it where only those tables are, and only that shard's rows of the divided
-    ones.
+    An engine may do it where only the tables that it reads are, and only that shard's rows of the
+    divided ones. Parameters are those of the work and of a shard.
     """
 
-    target: str  # the table that gets the rows, by the names of their columns
+    @property
+    def target(self) -> str:
+        """The table that gets the rows, by the names of their columns."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """Of the work."""
+        ...
+
+    @property
+    def divided(self) -> Mapping[str, str]:
+        """Each table that it reads and that has a user_id, and which columns of it."""
+        ...
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Others, which every shard reads whole."""
+        ...
+
+    def add(self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object]) -> None:
+        """Add a shard's rows to the target."""
+        ...
+
+    def write(
+        self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object], file: str
+    ) -> None:
+        """Write a shard's rows as Parquet."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShardedQuery:
+    """Work that is a query with `BELONGS`."""
+
+    target: str
     query: str
     parameters: Mapping[str, object]
-    divided: Mapping[str, str]  # table that it reads and that has a user_id → which columns of it
-    shared: tuple[str, ...] = ()  # others, which every shard reads whole
+    divided: Mapping[str, str]
+    shared: tuple[str, ...] = ()
+
+    def add(self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object]) -> None:
+        """As ShardedWork says."""
+        connection.execute(f"insert into {self.target} by name ({self.query})", parameters)
+
+    def write(
+        self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object], file: str
+    ) -> None:
+        """As ShardedWork says."""
+        written = f"copy ({self.query}) to $file (format parquet)"
+        connection.execute(written, {**parameters, "file": file})
+
+
+@dataclass(frozen=True)
+class ShardedRows:
+    """Work whose rows a function makes, some at a time; one table at least, without rows or with.
+
+    It may be pickled: the function is one of a module.
+    """
+
+    target: str
+    make: Callable[[duckdb.DuckDBPyConnection, Mapping[str, object]], Iterator[pa.Table]]
+    parameters: Mapping[str, object]
+    divided: Mapping[str, str]
+    shared: tuple[str, ...] = ()
+
+    def add(self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object]) -> None:
+        """As ShardedWork says."""
+        for rows in self.make(connection, parameters):
+            connection.register("made_rows", rows)
+            connection.execute(f"insert into {self.target} by name from made_rows")
+            connection.unregister("made_rows")
+
+    def write(
+        self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object], file: str
+    ) -> None:
+        """As ShardedWork says."""
+        made = self.make(connection, parameters)
+        first = next(made)
+        with pq.ParquetWriter(file, first.schema) as writer:
+            for rows in chain([first], made):
+                writer.write_table(rows)
 
 
 class FillByShards(Protocol):
-    """Adds to a table what a query makes of each shard."""
+    """Adds to a table what work makes of each shard."""
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedQuery) -> None:
+    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedWork) -> None:
         """Rows are added in the order of the shards, each once."""
         ...
 
@@ -65,13 +144,10 @@ class InPlace:
 
     count: int = 1
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedQuery) -> None:
-        """Add the rows of every shard; more than one bound the memory that a query takes."""
+    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedWork) -> None:
+        """Add the rows of every shard; more than one bound the memory that it takes."""
         for shard in shards(self.count):
-            connection.execute(
-                f"insert into {work.target} by name ({work.query})",
-                {**work.parameters, **shard.parameters},
-            )
+            work.add(connection, {**work.parameters, **shard.parameters})
 
 
 WHOLE = InPlace()

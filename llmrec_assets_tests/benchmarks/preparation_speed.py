@@ -35,7 +35,7 @@ from llmrec_assets.sql.s2_tables import (
     REMOVED_EVENTS,
     USER_SEQUENCES,
 )
-from llmrec_assets.sql.shards import WHOLE, ShardedQuery
+from llmrec_assets.sql.shards import WHOLE, ShardedWork
 from llmrec_assets_tests.benchmarks.cpu import cpu_seconds
 from llmrec_assets_tests.benchmarks.generated_events import Shop, fill_raw, fill_raw_items
 from llmrec_assets_tests.benchmarks.increments import READING, RULES
@@ -63,7 +63,7 @@ class Timed:
 
     spent: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedQuery) -> None:
+    def __call__(self, connection: duckdb.DuckDBPyConnection, work: ShardedWork) -> None:
         """Add the rows of the query."""
         self.spent[work.target] = cpu_seconds(lambda: WHOLE(connection, work))
 

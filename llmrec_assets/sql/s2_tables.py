@@ -15,7 +15,8 @@ CLEAN_EVENTS = Table(
     "clean_events",
     (
         Column("seq", "bigint", "Ingestion sequence number; breaks ties in time.", (f"{RAW}.seq",)),
-        Column("event_id", "varchar", "The event, once.", (f"{RAW}.event_id",)),
+        Column("event_id", "varchar", "The event, once.", (f"{RAW}.event_id",),
+               compression="zstd"),
         Column("user_id", "varchar", "Who.", (f"{RAW}.user_id",), private=True),
         Column("item_id", "varchar", "What.", (f"{RAW}.item_id",)),
         Column("time", "bigint", "Microseconds UTC, or the step where time is relative; the order"

@@ -18,6 +18,7 @@ class Column:
     `sources` names the columns it is computed from, as `schema.table.column`. `private` columns
     (user ids, free text) are never shown in previews. A `clock` tells when something was done, or
     how long it took: it differs where the content does not, and fingerprints leave it out.
+    `compression` is one of DuckDB's, where trying out all of them costs more than it gains.
     """
 
     name: str
@@ -26,6 +27,13 @@ class Column:
     sources: tuple[str, ...] = ()
     private: bool = False
     clock: bool = False
+    compression: str = ""
+
+    @property
+    def ddl(self) -> str:
+        """As it stands inside `create table (…)`."""
+        kept = f" using compression {self.compression}" if self.compression else ""
+        return f"{self.name} {self.type}{kept}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Table:
     @property
     def ddl(self) -> str:
         """The columns and key as they stand inside `create table (…)`."""
-        lines = [f"{column.name} {column.type}" for column in self.columns]
+        lines = [column.ddl for column in self.columns]
         if self.primary_key:
             lines.append(f"primary key ({', '.join(self.primary_key)})")
         return ", ".join(lines)

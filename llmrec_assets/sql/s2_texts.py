@@ -6,6 +6,7 @@ here, as spaces.
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from llmrec_assets.core import template_sandbox, template_values, templates
 from llmrec_assets.sql.builds import code_of
@@ -18,6 +19,7 @@ from llmrec_assets.sql.s2_tables import (
     SCHEMA,
     STEP_TEXTS,
 )
+from llmrec_assets.sql.tables import append
 
 BATCH = 10_000  # items a template is rendered for at a time
 SCALES = (5, 10, 100)  # a largest rating of one of these is the end of the scale
@@ -171,15 +173,15 @@ def _render_item_texts(
             params={"first": first, "last": first + BATCH},
         ).to_arrow_table()
         rendered = templates.render(compiled, items.to_pylist(), language)
-        made = items.append_column("text", pa.array(rendered.texts, pa.string()))
-        made = made.append_column("fell_back", pa.array(rendered.broken, pa.bool_()))
-        connection.register("rendered", made)
-        ITEM_TEXTS.insert(
-            connection,
-            """select item_id, item_seq, coalesce(title, item_id) as title, text, fell_back
-            from rendered""",
-        )
-        connection.unregister("rendered")
+        title = pc.coalesce(items["title"], items["item_id"])  # pyright: ignore
+        made = {
+            "item_id": items["item_id"],
+            "item_seq": items["item_seq"],
+            "title": title,
+            "text": pa.array(rendered.texts, pa.string()),
+            "fell_back": rendered.broken,
+        }
+        append(connection, ITEM_TEXTS.full_name, pa.table(made))
     connection.execute("drop table numbered")
 
 

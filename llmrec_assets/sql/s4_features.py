@@ -23,47 +23,60 @@ from llmrec_assets.sql.s4_tables import (
 )
 from llmrec_assets.sql.tables import Table
 
+# Windows carry numbers in place of ids, and what else a row has joins them in the end: a window
+# copies all that passes by it. Which number an id has is of no account.
+NUMBERED = f"""
+select seq, users.number as of_user, items.number as of_item, time, timestamp is null as relative,
+    session_id
+from {CLEAN}
+join (select user_id, row_number() over () as number
+    from (select distinct user_id from {CLEAN})) as users using (user_id)
+join (select item_id, row_number() over () as number
+    from (select distinct item_id from {CLEAN})) as items using (item_id)
+"""
+
 # Every window looks backwards only. Popularity counts strictly earlier times: among events of
 # one time none is known before the others. Relative times of two users cannot be compared, so
 # what others did before is unknown there.
 ITEMS_OF_ALL = f"""
-select *, min(time) over (partition by item_id) as item_since,
-    count(*) over (
-        partition by item_id order by time range between unbounded preceding and 1 preceding
-    ) as item_popularity
-from {CLEAN}
+select * exclude (item_since), case when not relative then (time - item_since) / 1e6 end as item_age
+from (
+    select *, first_value(time) over of_time as item_since,
+        case when not relative then rank() over of_time - 1 end as item_popularity
+    from ({NUMBERED}) window of_time as (partition by of_item order by time)
+)
 """
-
-AGE = "case when timestamp is not null then (time - item_since) / 1e6 end"
-POPULARITY = "case when timestamp is not null then item_popularity end"
 
 STEPS = f"""
 with known as ({ITEMS_OF_ALL}), steps as (
     select *,
-        case when timestamp is null then 1 else 1e6 end as unit,
-        case when timestamp is null then 1 else 1800 end as session_end,
+        case when relative then 1 else 1e6 end as unit,
+        case when relative then 1 else 1800 end as session_end,
         row_number() over history - 1 as position,
         lag(time) over history as previous_time,
-        lag(time) over (partition by user_id, item_id order by time, seq) as same_item_time,
+        lag(time) over (partition by of_user, of_item order by time, seq) as same_item_time,
         lag(session_id) over history as previous_session
-    from known window history as (partition by user_id order by time, seq)
+    from known window history as (partition by of_user order by time, seq)
 ), sessions as (
     select *, (time - previous_time) / unit as gap, sum(
         (position = 0 or session_id is distinct from previous_session
             or (session_id is null and (time - previous_time) / unit > session_end))::int
-    ) over (partition by user_id order by time, seq rows unbounded preceding) as session_number
+    ) over (partition by of_user order by time, seq rows unbounded preceding) as session_number
     from steps
+), found as (
+    select seq, position, gap, (time - same_item_time) / unit as recency,
+        row_number() over (
+            partition by of_user, session_number order by time, seq
+        ) - 1 as session_position,
+        item_age, item_popularity
+    from sessions
 )
 select seq, user_id, position, behavior, gap,
-    hour(timestamp) as hour, isodow(timestamp) - 1 as weekday,
-    (time - same_item_time) / unit as recency,
-    row_number() over (
-        partition by user_id, session_number order by time, seq
-    ) - 1 as session_position,
+    hour(timestamp) as hour, isodow(timestamp) - 1 as weekday, recency, session_position,
     case when not is_outlier then rating end as rating,
     case when not is_outlier then value end as value,
-    {AGE} as item_age, {POPULARITY} as item_popularity
-from sessions
+    item_age, item_popularity
+from found join {CLEAN} using (seq)
 """
 
 # An item that an event came to or went from, and since when it matters.
@@ -81,37 +94,37 @@ with before as (
     select item_id, since, min(time) as item_since, count(*) filter (time < since) as earlier
     from {CLEAN} join changed_items using (item_id) group by all
 ), known as (
-    select *, earlier + count(*) over (
-        partition by item_id order by time range between unbounded preceding and 1 preceding
-    ) as item_popularity
+    select *, earlier + rank() over (partition by item_id order by time) - 1 as item_popularity
     from ({LATER}) join before using (item_id)
 )
-select seq, {AGE} as item_age, {POPULARITY} as item_popularity from known
+select seq, case when timestamp is not null then (time - item_since) / 1e6 end as item_age,
+    case when timestamp is not null then item_popularity end as item_popularity
+from known
 """
 REVISED_NOW = f"""
 select seq, item_age, item_popularity from ({LATER}) join {TEMPORAL} using (seq)
 """
 
-# The touched users' events, with what is known of the items: revised, or as it was.
+# The touched users' events, and what is known of their items: revised, or as it was.
+TOUCHED_EVENTS = f"select * from {CLEAN} where {increments.IS_TOUCHED}"
 ITEMS_OF_TOUCHED = f"""
-select clean.*,
+select events.seq, user_id as of_user, item_id as of_item, time, timestamp is null as relative,
+    session_id,
     case when revised.seq is null then known.item_age else revised.item_age end as item_age,
     case when revised.seq is null then known.item_popularity else revised.item_popularity
         end as item_popularity
-from (select * from {CLEAN} where {increments.IS_TOUCHED}) as clean
-left join revised using (seq) left join {TEMPORAL} as known using (seq)
+from touched_events as events left join revised using (seq) left join (
+    select seq, item_age, item_popularity from {TEMPORAL}
+    where seq in (select seq from touched_events)) as known using (seq)
 """
+STEPS_OF_TOUCHED = STEPS.replace(ITEMS_OF_ALL, ITEMS_OF_TOUCHED).replace(
+    f"join {CLEAN}", "join touched_events"
+)
 
 # The rows that touched users had: of the events that they have now, and of those that went.
 _OUTDATED = "select seq from made union all select seq from moved where gone"
 OUTDATED = f"seq in ({_OUTDATED})"
 CHANGING = f"seq in ({_OUTDATED} union all select seq from revised)"
-
-STEPS_OF_TOUCHED = (
-    STEPS.replace(ITEMS_OF_ALL, ITEMS_OF_TOUCHED)
-    .replace(f"{AGE} as item_age", "item_age")
-    .replace(f"{POPULARITY} as item_popularity", "item_popularity")
-)
 
 REVISE = """
 update {table} as t set item_age = {age}, item_popularity = {popularity}
@@ -185,7 +198,9 @@ def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False)
         users = count_users(connection)
     else:
         find_revised(connection, REVISED)
+        connection.execute(f"create or replace temp table touched_events as {TOUCHED_EVENTS}")
         connection.execute(f"create or replace temp table made as {STEPS_OF_TOUCHED}")
+        connection.execute("drop table touched_events")
         with content.changing(CHANGING):
             changed = put_made(connection, TEMPORAL_FEATURES, REVISE_TEMPORAL)
         connection.execute("drop table made; drop table revised")

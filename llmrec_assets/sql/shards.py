@@ -9,6 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llmrec_assets.sql.tables import append
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -115,9 +117,7 @@ class ShardedRows:
     def add(self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object]) -> None:
         """As ShardedWork says."""
         for rows in self.make(connection, parameters):
-            connection.register("made_rows", rows)
-            connection.execute(f"insert into {self.target} by name from made_rows")
-            connection.unregister("made_rows")
+            append(connection, self.target, rows)
 
     def write(
         self, connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object], file: str

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,16 @@ def read_columns(
     """The rows of `query` as one array per column."""
     columns = connection.execute(query, parameters).fetchnumpy()
     return {name: np.asarray(values) for name, values in columns.items()}
+
+
+def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Add rows to a table, columns by name.
+
+    A table that is registered instead is kept until the transaction ends, even when it is
+    unregistered at once.
+    """
+    columns = connection.execute(f"describe {table}").fetchall()
+    connection.from_arrow(rows.select([name for name, *_ in columns])).insert_into(table)
 
 
 _BATCH = 1 << 17  # rows

@@ -1,7 +1,7 @@
 """Anonymous memory of the flow over a log that is larger than it, phase by phase.
 
     python -m llmrec_assets_tests.benchmarks.memory_at_scale [--events 1e8] [--memory 2500MB]
-        [--folder FOLDER] [--shards 8] [--steps 200]
+        [--folder FOLDER] [--shards 1] [--steps 200]
 
 A generated log goes from raw events to what a model reads, by DuckDB with a limit and room to
 spill; then it is loaded, a network learns from some batches of it, and the experts count. Linux
@@ -146,7 +146,7 @@ if __name__ == "__main__":
     parser.add_argument("--events", type=lambda text: int(float(text)), default=100_000_000)
     parser.add_argument("--memory", default="2500MB", help="of DuckDB")
     parser.add_argument("--folder", type=Path, help="keep the tables here")
-    parser.add_argument("--shards", type=int, default=8, help="of the users, one after the other")
+    parser.add_argument("--shards", type=int, default=1, help="of the users, one after the other")
     parser.add_argument("--steps", type=int, default=200, help="batches that are trained on")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:

@@ -8,12 +8,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 SCRATCH_PREFIX = "llmrec-files-"  # of folders among temporary files
 OWNER = ".owner"  # the locked file
+NAMED_SECONDS = (
+    60  # until a folder that its maker has not locked yet counts as left by a killed one
+)
 RAY_PREFIX = "llmrec-r-"  # of the folder of a cluster of this machine, among temporary files
 
 
@@ -43,11 +47,14 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path, prefix: str = "") -> None:
-    """Remove what lies below `parent` under such a name and nobody holds."""
+    """Remove what lies below `parent` under such a name and nobody holds.
+
+    A hidden folder has no lock for a moment after it was made: only an old one was left.
+    """
     for path in list(parent.iterdir()) if parent.is_dir() else ():
-        if path.name.startswith(".") or not path.name.startswith(prefix):
+        if not path.name.removeprefix(".").startswith(prefix) or not _is_abandoned(path):
             continue
-        if not _is_abandoned(path):
+        if path.name.startswith(".") and _age(path) < NAMED_SECONDS:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(
@@ -61,6 +68,14 @@ def remove_left(tasks: Path) -> None:
     """Remove what killed drivers left: files that tasks exchanged, and those of Ray itself."""
     remove_abandoned(tasks)
     remove_abandoned(Path(tempfile.gettempdir()), RAY_PREFIX)
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was made or changed; none where it has just gone."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -87,6 +87,7 @@ class Chaos:
         stores.let_run(1, batch, self.commands)
         scene = Scene(stores.layout, self.commands, chance, *stores.seen(), batch.folder)
         told = FAULTS[name](scene)
+        stores.let_a_minute_pass()
         settled, folders = self._recover(stores, batch, told), sorted(stores.life.glob("batch-*"))
         told.wrong += checks.lost_or_doubled(stores.layout, folders)[:5]
         if settled is None:

@@ -5,6 +5,7 @@ are made once for all of them. Every copy is put in place whole: a killed harnes
 """
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,11 @@ class Stores:
         _put(self._before / "store", self.layout.root)
         batch.deliver(self.layout)
         return batch
+
+    def let_a_minute_pass(self) -> None:
+        """A temporary folder that a killed command had no time to lock counts as left now."""
+        for path in temporary(self.layout).glob(".*"):
+            os.utime(path, (0, 0))
 
     def let_run(self, runs: int, batch: Batch, commands: Commands) -> Layout:
         """The undisturbed store after so many runs, made at most once.

@@ -73,6 +73,16 @@ def test_the_next_scratch_folder_removes_what_a_killed_process_left(tmp_path, st
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_has_no_name_yet_goes_when_it_is_old(tmp_path):
+    young, old, others = (tmp_path / name for name in (".mine-1", ".mine-2", ".theirs-1"))
+    for folder in (young, old, others):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    os.utime(others, (0, 0))
+    remove_abandoned(tmp_path, "mine-")
+    assert sorted(tmp_path.iterdir()) == [young, others]
+
+
 @pytest.mark.parametrize("kind", ["local", "ray"])
 def test_the_next_run_of_any_engine_removes_what_a_killed_one_left(tmp_path, start, kind):
     process, folder = start(tmp_path)

@@ -31,7 +31,7 @@ from llmrec_assets.core.training import EpochReport, Fitted, fit
 from llmrec_assets.core.warm_start import CannotContinue
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
-from llmrec_assets.resources.registry import Registry
+from llmrec_assets.resources.registry import Registry, log_file
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,7 @@ def register(trained: Trained, registry: Registry, dagster_run_id: str) -> dict[
             if epoch.validation_ndcg is not None:
                 name = "validation_ndcg_at_10"
                 client.log_metric(run_id, name, epoch.validation_ndcg, step=epoch.epoch)
-        client.log_figure(run_id, learning_curve_plot(trained.curve), "learning_curve.png")
+        plot = learning_curve_plot(trained.curve)
+        log_file(client, run_id, "learning_curve.png", plot.savefig)
         number = registry.register(trained.package, run_id)
     return {"mlflow_run": run_id, "mlflow_model_version": number}

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import shutil
@@ -222,8 +223,11 @@ class Registry(dg.ConfigurableResource):
         for tag in ("decision_id", "outcome"):
             client.set_model_version_tag(self.model, number, tag, str(record[tag]))
         client.update_model_version(self.model, number, f"{outcome}: {record['reason']}")
-        file = f"decisions/{record['decision_id']}.json"
-        client.log_dict(str(found.run_id), record, file)
+        told = json.dumps(record, indent=2, ensure_ascii=False, default=str)
+        log_file(
+            client, str(found.run_id), f"decisions/{record['decision_id']}.json",
+            lambda file: file.write_text(told, encoding="utf-8"),
+        )  # fmt: skip
 
     def demote(self) -> None:
         """Take the champion's alias away: nothing is good enough to serve."""
@@ -272,6 +276,20 @@ class Registry(dg.ConfigurableResource):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         if not path.exists() and any(Path(self.artifacts).glob(f"*/artifacts/{PACKAGE_FOLDER}")):
             raise DamagedFile(path, "is gone, but versions that it knew are there", _LOST)
+
+
+def log_file(
+    client: "MlflowClient", run_id: str, path: str, write: Callable[[Path], object]
+) -> None:
+    """Log to `path` what `write` makes of a file.
+
+    MLflow's log_dict and log_figure would leave it among temporary files where they are killed.
+    """
+    with scratch_folder() as folder:
+        file = folder / Path(path).name
+        write(file)
+        parent = str(Path(path).parent)
+        client.log_artifact(run_id, str(file), None if parent == "." else parent)
 
 
 def _new_database(path: Path) -> None:

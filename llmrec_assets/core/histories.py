@@ -46,10 +46,7 @@ def newest(counts: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
 def histories(
     events: OrderedEvents, items: Named, behaviors: Named, most: int, joiner: str, separator: str
 ) -> dict[str, Any]:
-    """The histories of all users, column by column.
-
-    These are n_events, first_time, last_time, item_ids, behaviors and history_text, which reads
-    `[buy A, browse B]`.
+    """The histories of all users.
 
     Args:
         events: of these users.
@@ -58,6 +55,14 @@ def histories(
         most: newest events that the lists and the text hold.
         joiner: between a behaviour and a title.
         separator: between steps.
+
+    Returns:
+        Columns with a row for each user: n_events, first_time and last_time (in the unit of the
+        times), item_ids and behaviors (lists of strings, oldest first), and history_text, which
+        reads `[buy A, browse B]`.
+
+    Raises:
+        IndexError: an event names a place that no item or behaviour has.
     """
     last = np.cumsum(events.counts) - 1
     offsets, places = newest(events.counts, most)

@@ -15,9 +15,7 @@ from pathlib import Path
 
 SCRATCH_PREFIX = "llmrec-files-"  # of folders among temporary files
 OWNER = ".owner"  # the locked file
-NAMED_SECONDS = (
-    60  # until a folder that its maker has not locked yet counts as left by a killed one
-)
+UNLOCKED_SECONDS = 60  # what its maker has not locked by then was left by a killed one
 RAY_PREFIX = "llmrec-r-"  # of the folder of a cluster of this machine, among temporary files
 
 
@@ -52,9 +50,12 @@ def remove_abandoned(parent: Path, prefix: str = "") -> None:
     A hidden folder has no lock for a moment after it was made: only an old one was left.
     """
     for path in list(parent.iterdir()) if parent.is_dir() else ():
-        if not path.name.removeprefix(".").startswith(prefix) or not _is_abandoned(path):
+        if not path.name.removeprefix(".").startswith(prefix):
             continue
-        if path.name.startswith(".") and _age(path) < NAMED_SECONDS:
+        # Before the lock is tried: that would keep the maker of a new one from taking it.
+        if path.name.startswith(".") and _age(path) < UNLOCKED_SECONDS:
+            continue
+        if not _is_abandoned(path):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(

@@ -5,6 +5,7 @@ events are sorted once, with numbers in place of ids, and read user by user some
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -69,7 +70,7 @@ def histories(reading: Mapping[str, object], touched: bool = False) -> ShardedRo
 
 
 def touched_rows(
-    connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object]
+    connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, Any]
 ) -> Iterator[pa.Table]:
     """As `rows`, of the users in the table `touched_users`."""
     shard = _of_shard(parameters)
@@ -79,7 +80,7 @@ def touched_rows(
 
 
 def rows(
-    connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, object], source: str = CLEAN
+    connection: duckdb.DuckDBPyConnection, parameters: Mapping[str, Any], source: str = CLEAN
 ) -> Iterator[pa.Table]:
     """The histories of a shard's users, in order of user_id; at least one table, without rows.
 
@@ -99,8 +100,8 @@ def rows(
     for first, last in _chunks(connection):
         user_ids, events = _events(connection, first, last)
         made = core.histories(
-            events, items, behaviors, int(str(parameters["history_length"])),
-            str(parameters["joiner"]), str(parameters["separator"]),
+            events, items, behaviors, parameters["history_length"],
+            parameters["joiner"], parameters["separator"],
         )  # fmt: skip
         yield pa.table({"user_id": user_ids, **made})
     for name in ("history_events", *NUMBERED):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -109,7 +109,7 @@ class ShardedRows:
     """
 
     target: str
-    make: Callable[[duckdb.DuckDBPyConnection, Mapping[str, object]], Iterator[pa.Table]]
+    make: Callable[[duckdb.DuckDBPyConnection, Mapping[str, Any]], Iterator[pa.Table]]
     parameters: Mapping[str, object]
     divided: Mapping[str, str]
     shared: tuple[str, ...] = ()

@@ -125,6 +125,9 @@ def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) ->
 
     A table that is registered instead is kept until the transaction ends, even when it is
     unregistered at once.
+
+    Raises:
+        KeyError: the rows lack a column of the table.
     """
     columns = connection.execute(f"describe {table}").fetchall()
     connection.from_arrow(rows.select([name for name, *_ in columns])).insert_into(table)

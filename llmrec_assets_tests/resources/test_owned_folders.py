@@ -1,5 +1,6 @@
 """What a killed process leaves goes with the next one; what a living one works with stays."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from llmrec_assets.assets.shard_steps import fill_by
 from llmrec_assets.resources.engine import Engine
 from llmrec_assets.resources.owned_folders import (
+    OWNER,
     RAY_PREFIX,
     SCRATCH_PREFIX,
     owned_folder,
@@ -81,6 +83,14 @@ def test_a_folder_that_has_no_name_yet_goes_when_it_is_old(tmp_path):
     os.utime(others, (0, 0))
     remove_abandoned(tmp_path, "mine-")
     assert sorted(tmp_path.iterdir()) == [young, others]
+
+
+def test_the_lock_of_a_new_folder_is_left_to_its_maker(tmp_path, monkeypatch):
+    (tmp_path / ".mine-1").mkdir()
+    (tmp_path / ".mine-1" / OWNER).touch()
+    monkeypatch.setattr(fcntl, "flock", lambda *_: pytest.fail("somebody took the lock"))
+    remove_abandoned(tmp_path, "mine-")
+    assert (tmp_path / ".mine-1" / OWNER).exists()
 
 
 @pytest.mark.parametrize("kind", ["local", "ray"])

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from mlflow import MlflowClient
 from llmrec_assets.layout import Layout
 from llmrec_assets.resources.checksums import HASHES, DamagedFile
 from llmrec_assets.resources.model_package import ModelPackage, PackageInfo
-from llmrec_assets.resources.registry import CHALLENGER, CHAMPION, SEAL_TAG, Registry
+from llmrec_assets.resources.owned_folders import SCRATCH_PREFIX
+from llmrec_assets.resources.registry import CHALLENGER, CHAMPION, SEAL_TAG, Registry, log_file
 from llmrec_assets.resources.wiring import resources_of
 
 AS_A_USER = """
@@ -124,6 +126,25 @@ def test_a_decision_is_written_on_the_version_once(tmp_path):
     (file,) = (tmp_path / "mlartifacts").rglob("decisions/*")
     assert file.name == "abc.json"
     assert json.loads(file.read_text()) == record
+
+
+def test_what_is_logged_lies_in_a_folder_that_a_kill_does_not_leave_for_good(tmp_path, monkeypatch):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    registry, seen = registry_of(tmp_path), []
+
+    def write(file: Path) -> None:
+        seen.extend(path.name for path in temporary.iterdir())
+        file.write_text("told")
+
+    with registry.run("gru-1", "run of Dagster") as (client, run_id):
+        log_file(client, run_id, "told/what.txt", write)
+    (name,) = seen
+    assert name.startswith(SCRATCH_PREFIX)
+    assert not list(temporary.iterdir())
+    (logged,) = (tmp_path / "mlartifacts").rglob("told/*")
+    assert (logged.name, logged.read_text()) == ("what.txt", "told")
 
 
 FILES = ("evaluation.safetensors", "final.safetensors", "reranker.safetensors", "package.json",

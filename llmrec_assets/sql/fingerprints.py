@@ -27,6 +27,11 @@ class Fingerprint:
     rows: int
     total: int  # of the rows' hashes, modulo 2**64
 
+    @staticmethod
+    def of(rows: int, total: int) -> "Fingerprint":
+        """Of a number of rows and the sum of their hashes."""
+        return Fingerprint(rows, int(total) % MODULUS)
+
     def __add__(self, other: "Fingerprint") -> "Fingerprint":
         """Of these rows and those together."""
         return Fingerprint(self.rows + other.rows, (self.total + other.total) % MODULUS)
@@ -58,6 +63,11 @@ class Followed:
         yield
         self.known += fingerprint(self.connection, self.table, condition)
 
+    def replace(self, gone: Fingerprint, come: Fingerprint) -> None:
+        """Some rows have gone from the table, whose fingerprint was known, and others come."""
+        assert self.known is not None, f"{self.table.full_name} is not followed"
+        self.known += come - gone
+
     def of_all(self) -> Fingerprint:
         """Of the table as it is now."""
         return self.known or fingerprint(self.connection, self.table)
@@ -79,7 +89,7 @@ def fingerprint(
         f" from {table.full_name} where {condition}",
         parameters,
     ).fetchall()[0]
-    return Fingerprint(rows, int(total) % MODULUS)
+    return Fingerprint.of(rows, total)
 
 
 def row_hash(table: Table) -> str:

@@ -48,6 +48,8 @@ where blocks.content is distinct from known.content or blocks.rows is distinct f
 
 _KEPT = "item_id, timestamp, behavior, rating, value, session_id, caused_by"
 
+MOVED = "seq, user_id, item_id, behavior, time"  # what later tables are told of an event
+
 # Of a removed event nothing is kept but its user: it is taken to be as it was.
 DIFFERENT = f"""
 with raw as (
@@ -59,7 +61,8 @@ with raw as (
     union all select seq, user_id, null from {REMOVED_EVENTS.full_name}
     where seq between $first and $last and seq >> 12 in (from changed_blocks)
 )
-select distinct unnest([raw.user_id, known.user_id]) as user_id from raw full join known using (seq)
+select seq, raw.user_id as raw_user, known.user_id as known_user
+from raw full join known using (seq)
 where raw.user_id is distinct from known.user_id
     or (known.content is not null and known.content <> raw.content)
 """
@@ -107,9 +110,10 @@ class Due:
 def cleaning_due(
     connection: duckdb.DuckDBPyConnection, settings: str, rebuild: bool, k_core: int
 ) -> Due:
-    """What cleaning has to do; `touched_users` holds whose raw events changed since.
+    """What cleaning has to do.
 
-    The table `blocks` holds the hashes of what is there now.
+    `different` holds the raw events that changed since the last build, `touched_users` whose they
+    are or were, `blocks` the hashes of what is there now.
     """
     connection.execute(f"create or replace temp table blocks as {BLOCKS}")
     last = builds.last_build(connection, CLEAN_EVENTS)
@@ -124,9 +128,13 @@ def cleaning_due(
             "select min(block) << 12, (max(block) + 1) << 12 from changed_blocks"
         ).fetchall()
         connection.execute(
-            f"""create or replace temp table touched_users as
-            select user_id from ({DIFFERENT}) where user_id is not null""",
+            f"create or replace temp table different as {DIFFERENT}",
             {"first": first, "last": until},
+        )
+        connection.execute(
+            """create or replace temp table touched_users as
+            select raw_user as user_id from different where raw_user is not null
+            union select known_user from different where known_user is not null"""
         )
     # Numbers begin with the time, so that those of a lost record never come again.
     (now,), *_ = connection.execute("select epoch_us(now())").fetchall()
@@ -146,15 +154,15 @@ def covers_raw_events(connection: duckdb.DuckDBPyConnection) -> bool:
 def leave_word(connection: duckdb.DuckDBPyConnection, number: int) -> None:
     """Keep the users and events that build `number` touched.
 
-    Needs `touched_users`, and their clean events as they were and are: `rows_before`, `rows_after`.
+    Needs `touched_users`, and their clean events as they were and are: `outdated` and `made`.
     """
     TOUCHED_USERS.create(connection)
     MOVED_EVENTS.create(connection)
     TOUCHED_USERS.insert(connection, "select ? as build, user_id from touched_users", [number])
     MOVED_EVENTS.insert(
         connection,
-        """select ? as build, *, true as gone from rows_before anti join rows_after using (seq)
-        union all select ?, *, false from rows_after anti join rows_before using (seq)""",
+        f"""select ? as build, {MOVED}, true as gone from outdated anti join made using (seq)
+        union all select ?, {MOVED}, false from made anti join outdated using (seq)""",
         [number, number],
     )
     for table in (TOUCHED_USERS, MOVED_EVENTS):
@@ -261,12 +269,3 @@ def count_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 def forget_touched(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Delete the rows of `touched_users` from a table."""
     connection.execute(f"delete from {table.full_name} where {IS_TOUCHED}")
-
-
-def take_out_touched(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete the clean events of `touched_users`; `rows_before` holds what they were."""
-    connection.execute(
-        f"""create or replace temp table rows_before as
-        select seq, user_id, item_id, behavior, time from {CLEAN} where {IS_TOUCHED}"""
-    )
-    connection.execute(f"delete from {CLEAN} where seq in (select seq from rows_before)")

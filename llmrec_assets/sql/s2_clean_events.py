@@ -10,7 +10,7 @@ from functools import partial
 import duckdb
 import pandas as pd
 
-from llmrec_assets.sql import builds, increments, s2_cleaning
+from llmrec_assets.sql import builds, increments, replacing, s2_cleaning
 from llmrec_assets.sql.fingerprints import Followed, row_hash
 from llmrec_assets.sql.s2_statistics import QUERIES, judge_outliers, keep_statistics
 from llmrec_assets.sql.s2_tables import CLEAN, CLEAN_EVENTS, RAW, REMOVED_EVENTS
@@ -70,10 +70,9 @@ def clean(
     clean_users = partial(_clean_users, connection, rules, k_core, caused_weight, fill)
     recomputed = 0
     if not due.reason:
-        with content.changing(increments.IS_TOUCHED):
-            increments.take_out_touched(connection)
-            increments.forget_touched(connection, REMOVED_EVENTS)
-            recomputed = clean_users(due)
+        increments.forget_touched(connection, REMOVED_EVENTS)
+        recomputed = clean_users(due)
+        replacing.put(content, "seq")
         if not increments.covers_raw_events(connection):
             due = replace(due, reason=builds.OUTSIDE)
     if due.reason:

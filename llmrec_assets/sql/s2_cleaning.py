@@ -4,10 +4,12 @@ Nearly all events stay, and few can be repeats or are of bots. So the few are lo
 rest passes by their lists without being sorted or copied on the way.
 """
 
+from dataclasses import replace
+
 import duckdb
 
-from llmrec_assets.sql import increments
-from llmrec_assets.sql.s2_tables import CLEAN, CLEAN_EVENTS, RAW, REMOVED_EVENTS
+from llmrec_assets.sql import increments, replacing
+from llmrec_assets.sql.s2_tables import CLEAN_EVENTS, RAW, REMOVED_EVENTS
 from llmrec_assets.sql.shards import BELONGS, FillByShards, ShardedQuery
 
 # Only who has that many events in all can have them on a day or of an item.
@@ -108,10 +110,8 @@ select seq, user_id, 'below the ' || $k || '-core' as reason from kept where
     or item_id in (select item_id from kept group by item_id having count(distinct user_id) < $k)
 """
 
-# What an increment compares with the clean events that its users had before.
-ROWS_AFTER = f"""
-select seq, user_id, item_id, behavior, time from {CLEAN} where {increments.IS_TOUCHED}
-"""
+# What an increment's users had before: their events have these numbers still, or had them.
+OUTDATED = "seq in (select seq from touched_raw union all select seq from different)"
 
 QUERIES = (BOTS, REMOVED, CLEANED, KEPT, BELOW_CORE)
 
@@ -124,23 +124,24 @@ def clean_users(
     fill: FillByShards,
     touched: bool,
 ) -> int:
-    """Add the rows of all users, or only of those in `touched_users`; how many were looked at.
+    """Add the rows of all users, of whom neither table has any yet; how many were looked at.
 
-    Neither table has rows of these users yet. Needs the table `words`.
+    `touched`: removed events only of those in `touched_users`, and their clean events to `made`,
+    which is to have none; those that they had are in `outdated` then. Needs the table `words`.
     """
-    source = RAW
+    source, target = RAW, CLEAN_EVENTS.full_name
     if touched:
         connection.execute(f"create or replace temp table touched_raw as {TOUCHED_RAW}")
-        source = "touched_raw"
+        replacing.find_outdated(connection, CLEAN_EVENTS, OUTDATED, increments.MOVED)
+        replacing.make(connection, CLEAN_EVENTS)
+        source, target = "touched_raw", replacing.MADE
     connection.execute("create or replace temp table bots (user_id varchar)")
     fill(connection, bots(rules, source))
     fill(connection, removed_events(rules, source))
     if k_core > 1:
         _remove_below_core(connection, k_core)
-    fill(connection, cleaned_events(caused_weight, source))
+    fill(connection, replace(cleaned_events(caused_weight, source), target=target))
     connection.execute("drop table bots")
-    if touched:
-        connection.execute(f"create or replace temp table rows_after as {ROWS_AFTER}")
     return increments.count_of(connection, source)
 
 

@@ -3,13 +3,15 @@
 What concerns one user is done shard by shard, the texts of items and steps are made once.
 """
 
+from dataclasses import replace
+
 import duckdb
 
-from llmrec_assets.sql import builds, increments, s2_histories
+from llmrec_assets.sql import builds, increments, replacing, s2_histories
 from llmrec_assets.sql import s2_history_texts as texts_of_histories
 from llmrec_assets.sql import s2_retelling as retelling
 from llmrec_assets.sql import s2_texts as texts_sql
-from llmrec_assets.sql.fingerprints import row_hash
+from llmrec_assets.sql.fingerprints import Followed, row_hash
 from llmrec_assets.sql.s2_tables import (
     EVENT_DETAILS,
     HISTORY_TEXTS,
@@ -80,8 +82,7 @@ def build_sequences(
         telling = reading | {"cut": cut, "history_characters": history_characters}
     _tell_users(connection, telling, due, details_again, fill)
     content = due.follow(connection, USER_SEQUENCES)
-    with content.changing(increments.IS_TOUCHED):
-        recomputed = _read_users(connection, reading, again, fill)
+    recomputed = _read_users(content, reading, again, fill)
     users = increments.count_of(connection, "touched_users" if again else USER_SEQUENCES.full_name)
     state = increments.rows_of(connection, TOLD) | {"cut": telling and telling["cut"]}
     builds.record(connection, USER_SEQUENCES, due.done(content.of_all(), recomputed, users, state))
@@ -113,16 +114,19 @@ def _tell_users(
 
 
 def _read_users(
-    connection: duckdb.DuckDBPyConnection,
+    content: Followed,
     reading: dict[str, object],
     again: bool,
     fill: FillByShards,
 ) -> int:
-    """Bring user_sequences up to date, only by `touched_users` if `again`; rows that are new."""
-    if again:
-        increments.forget_touched(connection, USER_SEQUENCES)
-    else:
+    """Bring user_sequences up to date, only by `touched_users` if `again`; rows that were made."""
+    connection = content.connection
+    if not again:
         USER_SEQUENCES.clear(connection)
-    before = USER_SEQUENCES.count(connection)
-    (WHOLE if again else fill)(connection, s2_histories.histories(reading, again))
-    return USER_SEQUENCES.count(connection) - before
+        fill(connection, s2_histories.histories(reading))
+        return USER_SEQUENCES.count(connection)
+    replacing.make(connection, USER_SEQUENCES)
+    WHOLE(connection, replace(s2_histories.histories(reading, touched=True), target=replacing.MADE))
+    replacing.find_outdated(connection, USER_SEQUENCES, increments.IS_TOUCHED, "user_id")
+    replacing.put(content, "user_id")
+    return increments.count_of(connection, replacing.MADE)

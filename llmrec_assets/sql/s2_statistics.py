@@ -55,15 +55,26 @@ with observed as (
 select fit, feature, behavior, n, mean, std, minimum, maximum from spread where n > 0
 """
 
+BOUNDS = f"""
+select feature, behavior, mean, $outlier_deviations * std as most
+from {VALUE_STATISTICS.full_name} where version = $version and fit = 'evaluation' and std > 0
+"""
+
+# What is plausible with every behaviour need not be asked of its own. A hair is left for rounding.
+PLAUSIBLE = f"""
+select max(mean - most * (1 - 1e-9)) filter (feature = 'rating') as least_rating,
+    min(mean + most * (1 - 1e-9)) filter (feature = 'rating') as most_rating,
+    max(mean - most * (1 - 1e-9)) filter (feature = 'value') as least_value,
+    min(mean + most * (1 - 1e-9)) filter (feature = 'value') as most_value
+from ({BOUNDS})
+"""
 MISJUDGED = f"""
-with bounds as (
-    select feature, behavior, mean, $outlier_deviations * std as most
-    from {VALUE_STATISTICS.full_name} where version = $version and fit = 'evaluation' and std > 0
-)
+with bounds as ({BOUNDS})
 select seq, user_id from {CLEAN} as e
 left join bounds as r on r.feature = 'rating' and r.behavior = e.behavior
 left join bounds as v on v.feature = 'value' and v.behavior = e.behavior
-where (is_outlier or e.rating is not null or e.value is not null)
+where (is_outlier or e.rating not between $least_rating and $most_rating
+        or e.value not between $least_value and $most_value)
     and is_outlier <> (coalesce(abs(e.rating - r.mean) > r.most, false)
     or coalesce(abs(e.value - v.mean) > v.most, false))
 """
@@ -100,10 +111,10 @@ def judge_outliers(content: Followed, version: str, deviations: float) -> None:
         deviations: standard deviations from which a value is an outlier.
     """
     connection, misjudged = content.connection, "seq in (select seq from misjudged)"
-    connection.execute(
-        f"create or replace temp table misjudged as {MISJUDGED}",
-        {"version": version, "outlier_deviations": deviations},
-    )
+    bounds = {"version": version, "outlier_deviations": deviations}
+    limits = connection.sql(PLAUSIBLE, params=bounds)
+    plausible = dict(zip(limits.columns, limits.fetchall()[0], strict=True))
+    connection.execute(f"create or replace temp table misjudged as {MISJUDGED}", bounds | plausible)
     with content.changing(misjudged):
         connection.execute(f"update {CLEAN} set is_outlier = not is_outlier where {misjudged}")
 

@@ -130,7 +130,7 @@ where encoder = ? and text_key in (select text_key from ({TEXTS})) order by text
 # Rows of the matrix follow the order of the keys, never that of the rows of a table.
 FEATURES = f"""
 select *, $encoder as encoder, dense_rank() over (order by text_key) - 1 as embedding_row
-from ({TEXTS}) order by kind, item_id, behavior, details, user_id, n_events
+from ({TEXTS})
 """
 
 

@@ -7,8 +7,8 @@ touched users' rows are made anew, the others' keep all but the age and populari
 
 import duckdb
 
-from llmrec_assets.sql import builds, increments
-from llmrec_assets.sql.fingerprints import row_hash
+from llmrec_assets.sql import builds, increments, replacing
+from llmrec_assets.sql.fingerprints import Followed, row_hash
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
     CLEAN,
@@ -21,7 +21,6 @@ from llmrec_assets.sql.s4_tables import (
     TEXTS,
     USERS,
 )
-from llmrec_assets.sql.tables import Table
 
 # Windows carry numbers in place of ids, and what else a row has joins them in the end: a window
 # copies all that passes by it. Which number an id has is of no account.
@@ -106,25 +105,24 @@ select seq, item_age, item_popularity from ({LATER}) join {TEMPORAL} using (seq)
 """
 
 # The touched users' events, and what is known of their items: revised, or as it was.
-TOUCHED_EVENTS = f"select * from {CLEAN} where {increments.IS_TOUCHED}"
+TOUCHED_EVENTS = f"""
+select seq, user_id, item_id, time, timestamp, behavior, rating, value, session_id, is_outlier
+from {CLEAN} where {increments.IS_TOUCHED}
+"""
 ITEMS_OF_TOUCHED = f"""
-select events.seq, user_id as of_user, item_id as of_item, time, timestamp is null as relative,
-    session_id,
+select events.*,
     case when revised.seq is null then known.item_age else revised.item_age end as item_age,
     case when revised.seq is null then known.item_popularity else revised.item_popularity
         end as item_popularity
-from touched_events as events left join revised using (seq) left join (
-    select seq, item_age, item_popularity from {TEMPORAL}
-    where seq in (select seq from touched_events)) as known using (seq)
+from ({NUMBERED.replace(CLEAN, "touched_events")}) as events
+left join revised using (seq) left join outdated as known using (seq)
 """
 STEPS_OF_TOUCHED = STEPS.replace(ITEMS_OF_ALL, ITEMS_OF_TOUCHED).replace(
     f"join {CLEAN}", "join touched_events"
 )
 
 # The rows that touched users had: of the events that they have now, and of those that went.
-_OUTDATED = "select seq from made union all select seq from moved where gone"
-OUTDATED = f"seq in ({_OUTDATED})"
-CHANGING = f"seq in ({_OUTDATED} union all select seq from revised)"
+OUTDATED = "seq in (select seq from {0} union all select seq from moved where gone)"
 
 REVISE = """
 update {table} as t set item_age = {age}, item_popularity = {popularity}
@@ -199,11 +197,12 @@ def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False)
     else:
         find_revised(connection, REVISED)
         connection.execute(f"create or replace temp table touched_events as {TOUCHED_EVENTS}")
-        connection.execute(f"create or replace temp table made as {STEPS_OF_TOUCHED}")
+        outdated = OUTDATED.format("touched_events")
+        known = "seq, item_age, item_popularity"
+        replacing.find_outdated(connection, TEMPORAL_FEATURES, outdated, known)
+        replacing.make(connection, TEMPORAL_FEATURES, STEPS_OF_TOUCHED)
         connection.execute("drop table touched_events")
-        with content.changing(CHANGING):
-            changed = put_made(connection, TEMPORAL_FEATURES, REVISE_TEMPORAL)
-        connection.execute("drop table made; drop table revised")
+        changed = put_made(content, REVISE_TEMPORAL)
         users = increments.count_of(connection, "touched_users")
     builds.record(connection, TEMPORAL_FEATURES, due.done(content.of_all(), changed, users))
 
@@ -225,21 +224,25 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
         users = count_users(connection)
     else:
         find_revised(connection, REVISED_NOW)
-        connection.execute(f"create or replace temp table made as {FUSED_OF_TOUCHED}")
-        with content.changing(CHANGING):
-            changed = put_made(connection, FUSED_FEATURES, REVISE_FUSED)
+        replacing.make(connection, FUSED_FEATURES, FUSED_OF_TOUCHED)
+        replacing.find_outdated(connection, FUSED_FEATURES, OUTDATED.format(replacing.MADE), "seq")
+        changed = put_made(content, REVISE_FUSED)
         users = increments.count_of(connection, "touched_users")
     make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))
     codes = increments.rows_of(connection, (USERS,))
     builds.record(connection, FUSED_FEATURES, due.done(content.of_all(), changed, users, codes))
 
 
-def put_made(connection: duckdb.DuckDBPyConnection, table: Table, revise: str) -> int:
-    """Put the rows of `made` in the place of the outdated ones, and revise others; how many."""
-    connection.execute(f"delete from {table.full_name} where {OUTDATED}")
-    revised = connection.execute(revise).fetchall()[0][0]
-    table.insert(connection, "from made")
-    return revised + increments.count_of(connection, "made")
+def put_made(content: Followed, revise: str) -> int:
+    """Put the rows of `made` in the place of `outdated`, and revise others; how many."""
+    connection, changed = content.connection, increments.count_of(content.connection, "made")
+    replacing.put(content, "seq")
+    connection.execute("delete from revised where seq in (select seq from made)")
+    if increments.count_of(connection, "revised"):
+        with content.changing("seq in (select seq from revised)"):
+            changed += connection.execute(revise).fetchall()[0][0]
+    connection.execute("drop table revised")
+    return changed
 
 
 def find_revised(connection: duckdb.DuckDBPyConnection, revised: str) -> None:

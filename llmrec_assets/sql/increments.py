@@ -6,7 +6,8 @@ or erases events, or learns what caused one, has nothing to report. A row in pla
 has a new number; of the rows of the same number all that cleaning keeps is compared.
 
 A build of clean_events leaves word of the users it touched and of the events that came or went.
-Later tables read both from the build on that they know.
+Later tables read both from the build on that they know; what is made of each row alone, from which
+rows were made or changed.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from llmrec_assets.sql import builds
 from llmrec_assets.sql.builds import Build
 from llmrec_assets.sql.fingerprints import Fingerprint, Followed
 from llmrec_assets.sql.s2_tables import (
+    CHANGED_EVENTS,
     CLEAN,
     CLEAN_EVENTS,
     MOVED_EVENTS,
@@ -154,7 +156,8 @@ def covers_raw_events(connection: duckdb.DuckDBPyConnection) -> bool:
 def leave_word(connection: duckdb.DuckDBPyConnection, number: int) -> None:
     """Keep the users and events that build `number` touched.
 
-    Needs `touched_users`, and their clean events as they were and are: `outdated` and `made`.
+    Needs `touched_users`; their clean events as they were and are, `outdated` and `made`; and which
+    of all rows are `fresh` or were `misjudged`.
     """
     TOUCHED_USERS.create(connection)
     MOVED_EVENTS.create(connection)
@@ -166,9 +169,22 @@ def leave_word(connection: duckdb.DuckDBPyConnection, number: int) -> None:
         [number, number],
     )
     for table in (TOUCHED_USERS, MOVED_EVENTS):
-        connection.execute(
-            f"delete from {table.full_name} where build <= ?", [number - BUILDS_KEPT]
-        )
+        _forget_old(connection, table, number)
+    leave_changed(connection, CHANGED_EVENTS, number, ("fresh", "misjudged"))
+
+
+def leave_changed(
+    connection: duckdb.DuckDBPyConnection, table: Table, number: int, changed: tuple[str, ...]
+) -> None:
+    """Keep in a table which rows were made or changed with build `number`: their seq."""
+    table.create(connection)
+    rows = " union ".join(f"select seq from {name}" for name in changed)
+    table.insert(connection, f"select ? as build, seq from ({rows})", [number])
+    _forget_old(connection, table, number)
+
+
+def _forget_old(connection: duckdb.DuckDBPyConnection, table: Table, number: int) -> None:
+    connection.execute(f"delete from {table.full_name} where build <= ?", [number - BUILDS_KEPT])
 
 
 def keep_blocks(connection: duckdb.DuckDBPyConnection) -> None:
@@ -179,8 +195,8 @@ def keep_blocks(connection: duckdb.DuckDBPyConnection) -> None:
 
 def forget_words(connection: duckdb.DuckDBPyConnection) -> None:
     """After a whole build nothing is known of what earlier ones touched."""
-    TOUCHED_USERS.clear(connection)
-    MOVED_EVENTS.clear(connection)
+    for table in (TOUCHED_USERS, MOVED_EVENTS, CHANGED_EVENTS):
+        table.clear(connection)
 
 
 def forget_words_so_far(connection: duckdb.DuckDBPyConnection) -> None:

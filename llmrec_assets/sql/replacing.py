@@ -38,6 +38,8 @@ def find_outdated(
 def put(content: Followed, key: str) -> None:
     """Let the rows of `made` be in place of those of `outdated`.
 
+    The keys of the rows that are new, or differ from what they were, are in `fresh` then.
+
     Args:
         content: the fingerprint of the table, which is known.
         key: a column that tells the rows apart.
@@ -47,11 +49,14 @@ def put(content: Followed, key: str) -> None:
         f"""create or replace temp table hashed as
         select *, {row_hash(table)} as content from {MADE}"""
     )
+    connection.execute(
+        f"""create or replace temp table fresh as
+        select {key}, content from hashed anti join outdated using ({key}, content)"""
+    )
     stale = f"outdated anti join hashed using ({key}, content)"
-    fresh = f"hashed anti join outdated using ({key}, content)"
     connection.execute(f"delete from {table.full_name} where rowid in (select place from {stale})")
-    table.insert(connection, f"select * exclude (content) from {fresh}")
-    content.replace(_sum(connection, stale), _sum(connection, fresh))
+    table.insert(connection, f"from {MADE} where {key} in (select {key} from fresh)")
+    content.replace(_sum(connection, stale), _sum(connection, "fresh"))
     connection.execute("drop table hashed")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from llmrec_assets.sql import builds, increments, replacing, s2_cleaning
 from llmrec_assets.sql.fingerprints import Followed, row_hash
 from llmrec_assets.sql.s2_statistics import QUERIES, judge_outliers, keep_statistics
-from llmrec_assets.sql.s2_tables import CLEAN, CLEAN_EVENTS, RAW, REMOVED_EVENTS
+from llmrec_assets.sql.s2_tables import CHANGED_EVENTS, CLEAN, CLEAN_EVENTS, RAW, REMOVED_EVENTS
 from llmrec_assets.sql.shards import WHOLE, FillByShards
 
 # A bot does more on a day than people do, or hardly anything but push one item.
@@ -26,6 +26,7 @@ CLEANING = (
     REMOVED_EVENTS.ddl,
     *s2_cleaning.QUERIES,
     increments.BLOCKS,
+    CHANGED_EVENTS.ddl,
     *QUERIES,
 )
 

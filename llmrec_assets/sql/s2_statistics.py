@@ -31,28 +31,30 @@ order by time limit 1 offset (select place from found)
 """
 
 
-def _spread(fit: str, among: str) -> str:
-    """The values of one fit, of the observations x that it sees."""
-    x = f"(x) filter ({among})"
-    # Rounded: a parallel sum differs in its last digits from run to run; the version is a hash.
-    return f"""{{'fit': '{fit}', 'n': count{x}, 'mean': round(avg{x}, 6),
-        'std': round(stddev_pop{x}, 6), 'minimum': min{x}, 'maximum': max{x}}}"""
-
-
+# Observed once by parts that are in a fit or not, of which each fit is put together. Rounded: a
+# parallel sum differs in its last digits from run to run, and the version is a hash.
 STATISTICS = f"""
 with observed as (
     select 'rating' as feature, behavior, rating as x, split, time
     from {CLEAN} where rating is not null
     union all select 'value', behavior, value, split, time from {CLEAN} where value is not null
-), cut as (select ({CUT}) as time), spread as (
-    select feature, behavior, unnest([
-        {_spread("evaluation", "split = 'train'")},
-        {_spread("global", "observed.time < cut.time")},
-        {_spread("final", "true")}
-    ], recursive := true)
-    from observed, cut group by feature, behavior
+), cut as (select ({CUT}) as time), parts as (
+    select feature, behavior, split = 'train' as in_training, observed.time < cut.time as is_old,
+        count(x) as n, avg(x) as mean, var_pop(x) as variance,
+        min(x) as minimum, max(x) as maximum
+    from observed, cut group by all
+), fitted as (
+    select 'evaluation' as fit, * from parts where in_training
+    union all select 'global', * from parts where is_old
+    union all select 'final', * from parts
+), means as (
+    select fit, feature, behavior, sum(n * mean) / sum(n) as mean_of_all
+    from fitted group by all
 )
-select fit, feature, behavior, n, mean, std, minimum, maximum from spread where n > 0
+select fit, feature, behavior, sum(n)::bigint as n, round(mean_of_all, 6) as mean,
+    round(sqrt(sum(n * (variance + (mean - mean_of_all) ** 2)) / sum(n)), 6) as std,
+    min(minimum) as minimum, max(maximum) as maximum
+from fitted join means using (fit, feature, behavior) group by fit, feature, behavior, mean_of_all
 """
 
 BOUNDS = f"""

@@ -87,6 +87,15 @@ MOVED_EVENTS = Table(
     ),
 )
 
+CHANGED_EVENTS = Table(
+    SCHEMA,
+    "changed_events",
+    (
+        Column("build", "bigint", "The build of clean_events that made or changed the row."),
+        Column("seq", "bigint", "The event."),
+    ),
+)
+
 VALUE_STATISTICS = Table(
     SCHEMA,
     "value_statistics",
@@ -178,6 +187,7 @@ USER_SEQUENCES = Table(
                (f"{CLEAN}.item_id", f"{CLEAN}.time", f"{CLEAN}.seq")),
         Column("behaviors", "varchar[]", "What was done with each.", (f"{CLEAN}.behavior",)),
         Column("history_text", "varchar", "The same as text, such as [buy A, browse B].",
-               (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"), private=True),
+               (f"{CLEAN}.item_id", f"{CLEAN}.behavior", f"{ITEMS}.title"), private=True,
+               compression="zstd"),
     ),
 )  # fmt: skip

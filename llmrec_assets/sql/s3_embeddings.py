@@ -38,10 +38,9 @@ TEXT_FEATURES = Table(
                (f"{CLEAN}.rating", f"{RAW}.text"), private=True),
         Column("user_id", "varchar", "Of a history.", (f"{CLEAN}.user_id",), private=True),
         Column("n_events", "bigint", "Of a history: as in history_texts.", (f"{CLEAN}.seq",)),
-        Column(
-            "text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",), private=True
-        ),
-        Column("text_key", "varchar", "Hash of the text."),
+        Column("text", "varchar", "What was encoded.", (f"{SEQUENCES}.history_text",),
+               private=True, compression="zstd"),
+        Column("text_key", "varchar", "Hash of the text.", compression="zstd"),
         Column("encoder", "varchar", "Name of the frozen encoder."),
         Column("embedding_row", "integer", "Row of the vector in the matrix of every encoder."),
     ),

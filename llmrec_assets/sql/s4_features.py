@@ -2,15 +2,20 @@
 
 An event changes the features of its user, and of everybody's later events of its item: there the
 item has been around for longer, or is more popular. Both tables are brought up to date by that: the
-touched users' rows are made anew, the others' keep all but the age and popularity of the item.
+touched users' temporal features are made anew, the others' keep all but the age and popularity of
+the item; fused are those of events whose clean or temporal row has changed.
 """
+
+from dataclasses import replace
 
 import duckdb
 
 from llmrec_assets.sql import builds, increments, replacing
 from llmrec_assets.sql.fingerprints import Followed, row_hash
+from llmrec_assets.sql.s2_tables import CHANGED_EVENTS
 from llmrec_assets.sql.s4_tables import (
     BEHAVIORS,
+    CHANGED_FEATURES,
     CLEAN,
     FUSED_FEATURES,
     HISTORY_ROWS,
@@ -100,9 +105,6 @@ select seq, case when timestamp is not null then (time - item_since) / 1e6 end a
     case when timestamp is not null then item_popularity end as item_popularity
 from known
 """
-REVISED_NOW = f"""
-select seq, item_age, item_popularity from ({LATER}) join {TEMPORAL} using (seq)
-"""
 
 # The touched users' events, and what is known of their items: revised, or as it was.
 TOUCHED_EVENTS = f"""
@@ -121,21 +123,27 @@ STEPS_OF_TOUCHED = STEPS.replace(ITEMS_OF_ALL, ITEMS_OF_TOUCHED).replace(
     f"join {CLEAN}", "join touched_events"
 )
 
-# The rows that touched users had: of the events that they have now, and of those that went.
+# The rows that were there of some events, and of those that went.
 OUTDATED = "seq in (select seq from {0} union all select seq from moved where gone)"
 
-REVISE = """
-update {table} as t set item_age = {age}, item_popularity = {popularity}
-from revised as r where r.seq = t.seq and (t.item_age is distinct from ({age})
-    or t.item_popularity is distinct from ({popularity}))
+# Of others than the touched users.
+OTHERS = f"""
+select revised.seq, revised.item_age, revised.item_popularity
+from revised join {TEMPORAL} as known using (seq)
+where seq not in (select seq from made) and (known.item_age is distinct from revised.item_age
+    or known.item_popularity is distinct from revised.item_popularity)
 """
-REVISE_TEMPORAL = REVISE.format(table=TEMPORAL, age="r.item_age", popularity="r.item_popularity")
+REVISE = f"""
+update {TEMPORAL} as features
+set item_age = others.item_age, item_popularity = others.item_popularity
+from others where others.seq = features.seq
+"""
 
 # Codes follow the order of the ids, so they never depend on the order of rows.
 EVERY_USER = f"select distinct user_id from {CLEAN}"
 USERS_LEFT = f"""
 select user_id from {USERS.full_name} where user_id not in (select user_id from touched_users)
-union select user_id from made
+union select user_id from {FUSED_FEATURES.full_name} where {increments.IS_TOUCHED}
 """
 USER_CODES = f"""
 select row_number() over (order by user_id) - 1 as user_code, user_id from ({EVERY_USER})
@@ -164,7 +172,6 @@ select user_code, n_events - 1 as position, embedding_row from {TEXTS}
 join {USERS.full_name} using (user_id) where kind = 'history'
 """
 
-ITEM_AGE, ITEM_POPULARITY = "ln(1 + {}item_age) / 10", "ln(1 + {}item_popularity) / 10"
 FUSED = f"""
 select events.user_id, position, events.seq, time, item_id, events.behavior, positive, weight,
     split,
@@ -172,17 +179,16 @@ select events.user_id, position, events.seq, time, item_id, events.behavior, pos
     sin(2 * pi() * hour / 24) as hour_sin, cos(2 * pi() * hour / 24) as hour_cos,
     sin(2 * pi() * weekday / 7) as weekday_sin, cos(2 * pi() * weekday / 7) as weekday_cos,
     ln(1 + recency) / 10 as recency, ln(1 + session_position) / 10 as session_position,
-    features.rating, features.value, {ITEM_AGE.format("")} as item_age,
-    {ITEM_POPULARITY.format("")} as item_popularity,
+    features.rating, features.value, ln(1 + item_age) / 10 as item_age,
+    ln(1 + item_popularity) / 10 as item_popularity,
     (caused_by is not null)::int as recommended
 from {CLEAN} as events join {TEMPORAL} as features using (seq)
 """
-FUSED_OF_TOUCHED = f"{FUSED} where events.{increments.IS_TOUCHED}"
-REVISE_FUSED = REVISE.format(
-    table=FUSED_FEATURES.full_name,
-    age=f"({ITEM_AGE.format('r.')})::float",
-    popularity=f"({ITEM_POPULARITY.format('r.')})::float",
-)
+FUSED_OF_CHANGED = f"{FUSED} where seq in (select seq from changed)"
+CHANGED = f"""
+select seq from {CHANGED_EVENTS.full_name} where build > $after
+union select seq from {CHANGED_FEATURES.full_name} where build > $after
+"""
 
 
 def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
@@ -194,15 +200,19 @@ def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False)
     if due.reason:
         changed = TEMPORAL_FEATURES.replace(connection, f"{STEPS} order by seq")
         users = count_users(connection)
+        CHANGED_FEATURES.clear(connection)
     else:
-        find_revised(connection, REVISED)
+        find_revised(connection)
         connection.execute(f"create or replace temp table touched_events as {TOUCHED_EVENTS}")
         outdated = OUTDATED.format("touched_events")
         known = "seq, item_age, item_popularity"
         replacing.find_outdated(connection, TEMPORAL_FEATURES, outdated, known)
         replacing.make(connection, TEMPORAL_FEATURES, STEPS_OF_TOUCHED)
         connection.execute("drop table touched_events")
-        changed = put_made(content, REVISE_TEMPORAL)
+        replacing.put(content, "seq")
+        changed = increments.count_of(connection, replacing.MADE) + revise_others(content)
+        increments.leave_changed(connection, CHANGED_FEATURES, due.number, ("fresh", "others"))
+        connection.execute("drop table revised; drop table others")
         users = increments.count_of(connection, "touched_users")
     builds.record(connection, TEMPORAL_FEATURES, due.done(content.of_all(), changed, users))
 
@@ -218,38 +228,44 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
     settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, text, known[0])
     due = increments.due(connection, FUSED_FEATURES, settings, rebuild, through=known[1])
     due = increments.unless_changed(connection, due, (USERS,))
+    if not due.reason and temporal and temporal.whole_since > due.after:
+        due = replace(due, reason=builds.BEHIND)
     content = due.follow(connection, FUSED_FEATURES)
     if due.reason:
         changed = FUSED_FEATURES.replace(connection, f"{FUSED} order by user_id, position")
         users = count_users(connection)
     else:
-        find_revised(connection, REVISED_NOW)
-        replacing.make(connection, FUSED_FEATURES, FUSED_OF_TOUCHED)
-        replacing.find_outdated(connection, FUSED_FEATURES, OUTDATED.format(replacing.MADE), "seq")
-        changed = put_made(content, REVISE_FUSED)
+        CHANGED_FEATURES.create(connection)
+        after = {"after": due.after}
+        connection.execute(f"create or replace temp table changed as {CHANGED}", after)
+        replacing.make(connection, FUSED_FEATURES, FUSED_OF_CHANGED)
+        replacing.find_outdated(connection, FUSED_FEATURES, OUTDATED.format("changed"), "seq")
+        replacing.put(content, "seq")
+        changed = increments.count_of(connection, replacing.MADE)
         users = increments.count_of(connection, "touched_users")
     make_codes(connection, USER_CODES if due.reason else USER_CODES.replace(EVERY_USER, USERS_LEFT))
     codes = increments.rows_of(connection, (USERS,))
     builds.record(connection, FUSED_FEATURES, due.done(content.of_all(), changed, users, codes))
 
 
-def put_made(content: Followed, revise: str) -> int:
-    """Put the rows of `made` in the place of `outdated`, and revise others; how many."""
-    connection, changed = content.connection, increments.count_of(content.connection, "made")
-    replacing.put(content, "seq")
-    connection.execute("delete from revised where seq in (select seq from made)")
-    if increments.count_of(connection, "revised"):
-        with content.changing("seq in (select seq from revised)"):
-            changed += connection.execute(revise).fetchall()[0][0]
-    connection.execute("drop table revised")
-    return changed
-
-
-def find_revised(connection: duckdb.DuckDBPyConnection, revised: str) -> None:
-    """`revised`: the events whose item has another age or popularity after what `moved` tells."""
+def find_revised(connection: duckdb.DuckDBPyConnection) -> None:
+    """`revised`: events with what is known of their items now, after what `moved` tells."""
     connection.execute(f"create or replace temp table changed_items as {CHANGED_ITEMS}")
     (earliest,), *_ = connection.execute("select min(since) from changed_items").fetchall()
-    connection.execute(f"create or replace temp table revised as {revised}", {"earliest": earliest})
+    connection.execute(f"create or replace temp table revised as {REVISED}", {"earliest": earliest})
+
+
+def revise_others(content: Followed) -> int:
+    """Let the other users' rows know their items as `revised` does; `others` are those, how many.
+
+    `made` has the touched users' rows.
+    """
+    connection = content.connection
+    connection.execute(f"create or replace temp table others as {OTHERS}")
+    if changed := increments.count_of(connection, "others"):
+        with content.changing("seq in (select seq from others)"):
+            connection.execute(REVISE)
+    return changed
 
 
 def make_codes(connection: duckdb.DuckDBPyConnection, users: str) -> None:

@@ -43,6 +43,15 @@ TEMPORAL_FEATURES = Table(
 
 TEMPORAL = TEMPORAL_FEATURES.full_name
 
+CHANGED_FEATURES = Table(
+    SCHEMA,
+    "changed_features",
+    (
+        Column("build", "bigint", "The build of clean_events that temporal_features followed."),
+        Column("seq", "bigint", "The event whose row was made or changed then."),
+    ),
+)
+
 # Numeric inputs of a step, in the order of the columns of the array a model sees.
 NUMERIC_FEATURES = (
     "gap",

@@ -18,6 +18,7 @@ OF_A_RUN = {"seconds", "seconds_saved", "cpu_seconds", "returned_in", "part", "p
 # A row for each run, also one that was repeated; and what numbers and hashes of clocks are kept for
 # the next increment.
 LOGS = {"s3_embeddings.encoding_runs", "s2_sequences.touched_users", "s2_sequences.moved_events",
+        "s2_sequences.changed_events", "s4_features.changed_features",
         "s2_sequences.raw_blocks"}  # fmt: skip
 HISTORY = ("s5_model", "s6_recommendations", "monitoring")  # whose rows tell of past versions
 # After a file was taken back: its ledger, numbers by arrival, and cached vectors of its texts.

@@ -87,8 +87,11 @@ class Pipeline(Store):
         self.clean()
         s2_sequences.build_sequences(self.connection, "en", **self.reading, **self.shards)
         s3_embeddings.publish(self.connection, {"none": "none"}, 0)
-        s4_features.build_temporal(self.connection)
+        self.follow()
         s4_features.build_fused(self.connection)
+
+    def follow(self, rebuild=False):
+        s4_features.build_temporal(self.connection, rebuild)
 
     def again(self):
         """The same raw events and items in a store in which nothing was built yet."""
@@ -165,6 +168,7 @@ def files_of(times):
         st.tuples(st.just("items"), st.lists(items, min_size=1, max_size=3)),
         st.tuples(st.just("retract"), st.integers(0, 9)),
         st.tuples(st.just("clean"), st.none()),
+        st.tuples(st.just("follow"), st.booleans()),
         st.tuples(st.just("erase"), st.sampled_from(["u1", "u2"])),
     )
 
@@ -205,6 +209,10 @@ def test_every_table_is_that_of_a_rebuild_after_every_file(
             persons.forget_user(store.connection, content)
         elif kind == "clean":  # what comes after is behind by a build
             store.clean()
+            continue
+        elif kind == "follow":  # fused_features alone is
+            store.clean()
+            store.follow(rebuild=content)
             continue
         store.build()
         assert_equal_to_a_rebuild(store)

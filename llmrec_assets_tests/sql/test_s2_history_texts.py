@@ -90,7 +90,9 @@ def test_switched_off_nothing_is_told_or_encoded(store):
     for told_too in (False, True, False):
         store.build(ITEMS, events("a", "b", "c"), history_texts=told_too)
         store.vectors()
-        features = store.warehouse.read("select kind, text from s3_embeddings.text_features")
+        features = store.warehouse.read(
+            "select kind, text from s3_embeddings.text_features order by n_events"
+        )
         texts[told_too] = features.loc[features["kind"] == "history", "text"].tolist()
     assert texts == {False: [], True: ["buy A", "buy B, buy A", "buy C, buy B, buy A"]}
     vectors = store.warehouse.read("select count(*) n from s3_embeddings.text_vectors")["n"][0]

@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ import yaml
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
 from llmrec_assets.resources.cut_uploads import remove_cut_uploads
+from llmrec_assets.resources.whole_file import make_once
 from llmrec_assets.run_health import START_SECONDS, WatchedRunLauncher, forget, lives
 
 COMMAND_TAG = "llmrec/command"
@@ -65,7 +67,7 @@ def instance_config(home: str) -> dict[str, Any]:
 
 
 def prepare(layout: Layout) -> None:
-    """Make the root's folders and its dagster.yaml, and point this process at them."""
+    """Make the root's folders, dagster.yaml and databases, and point this process at them."""
     for folder in (
         layout.landing_events,
         layout.landing_items,
@@ -73,10 +75,26 @@ def prepare(layout: Layout) -> None:
         layout.dagster_home,
     ):
         folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(instance_config(str(layout.dagster_home)), sort_keys=False)
-    (layout.dagster_home / "dagster.yaml").write_text(text, encoding="utf-8")
     os.environ[ROOT_VARIABLE] = str(layout.root)
     os.environ["DAGSTER_HOME"] = str(layout.dagster_home)
+    _configure(layout.dagster_home)
+    make_once(layout.dagster_home / "databases.made", _make_databases)
+
+
+def _configure(home: Path) -> None:
+    """Write dagster.yaml where it says something else; who reads it meanwhile finds it whole."""
+    text = yaml.safe_dump(instance_config(str(home)), sort_keys=False)
+    path, partial = home / "dagster.yaml", home / f".dagster.yaml.{os.getpid()}"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _make_databases(made: Path) -> None:
+    """Let Dagster make its databases, which two processes cannot do at one moment."""
+    with dg.DagsterInstance.get():
+        made.touch()
 
 
 @contextmanager

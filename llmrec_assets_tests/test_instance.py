@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 import pytest
@@ -21,6 +21,19 @@ from llmrec_assets.layout import Layout
 with exclusive(Layout.from_environment()):
     print("at work", flush=True)
     input()
+"""
+
+FIRST = """
+import dagster as dg
+
+from llmrec_assets.instance import prepare
+from llmrec_assets.layout import Layout
+
+print("at work", flush=True)
+input()
+prepare(Layout.from_environment())
+with dg.DagsterInstance.get() as instance:
+    print(instance.get_runs_count())
 """
 
 RUN = """
@@ -146,3 +159,16 @@ def test_no_command_works_beside_another_until_that_is_killed(prepared, history)
         command.wait(10)
         with exclusive(prepared):
             assert history.get_run_by_id(newer).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_processes_that_come_first_make_the_databases_once(root, monkeypatch):
+    monkeypatch.setenv("LLMREC_DATA_DIR", str(root.root))
+    with ExitStack() as stack:
+        first = [stack.enter_context(process(FIRST)) for _ in range(3)]
+        for command in first:
+            assert command.stdin
+            command.stdin.write("go\n")
+            command.stdin.flush()
+        assert [command.stdout.readline() for command in first] == ["0\n"] * 3
+        assert [command.wait(60) for command in first] == [0] * 3
+    assert not list(root.dagster_home.glob(".dagster.yaml.*"))

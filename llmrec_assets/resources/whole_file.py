@@ -1,4 +1,4 @@
-"""Database files that are made whole or not at all: a kill while one is made leaves none."""
+"""Files that are made whole or not at all: a kill while one is made leaves none."""
 
 import fcntl
 from collections.abc import Callable

@@ -24,13 +24,17 @@ with exclusive(Layout.from_environment()):
 """
 
 FIRST = """
+import sys
+from pathlib import Path
+
 import dagster as dg
 
 from llmrec_assets.instance import prepare
 from llmrec_assets.layout import Layout
 
 print("at work", flush=True)
-input()
+while not Path(sys.argv[1]).exists():
+    pass
 prepare(Layout.from_environment())
 with dg.DagsterInstance.get() as instance:
     print(instance.get_runs_count())
@@ -161,14 +165,12 @@ def test_no_command_works_beside_another_until_that_is_killed(prepared, history)
             assert history.get_run_by_id(newer).status == dg.DagsterRunStatus.FAILURE
 
 
-def test_processes_that_come_first_make_the_databases_once(root, monkeypatch):
+def test_processes_that_come_first_make_the_databases_once(root, monkeypatch, tmp_path):
     monkeypatch.setenv("LLMREC_DATA_DIR", str(root.root))
+    gate = tmp_path / "open"
     with ExitStack() as stack:
-        first = [stack.enter_context(process(FIRST)) for _ in range(3)]
-        for command in first:
-            assert command.stdin
-            command.stdin.write("go\n")
-            command.stdin.flush()
-        assert [command.stdout.readline() for command in first] == ["0\n"] * 3
-        assert [command.wait(60) for command in first] == [0] * 3
+        first = [stack.enter_context(process(FIRST, gate)) for _ in range(4)]
+        gate.touch()
+        assert [command.stdout.readline() for command in first] == ["0\n"] * len(first)
+        assert [command.wait(60) for command in first] == [0] * len(first)
     assert not list(root.dagster_home.glob(".dagster.yaml.*"))

@@ -1,18 +1,23 @@
 """Messages between the service and the process that ranks for it, over a socket pair of their own.
 
-A message is a pickled object behind its length, as `multiprocessing` sends them: both ends are this
-code, the pair is made before the process starts, and neither file nor network is read this way.
+A message is its length and then JSON: the name of what it is, and its fields. Numbers come through
+as they are, not-a-number included, so a list is the same on both sides.
 """
 
 import asyncio
-import pickle
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from pydantic_core import from_json, to_json
+
+from llmrec_assets.core.lists import ListSettings
+from llmrec_assets.core.new_events import NewEvent
+from llmrec_assets.core.reranking import Reranking
 from llmrec_assets.serving.model import Slots
 from llmrec_assets.serving.ranking import Job
 
@@ -54,8 +59,57 @@ class Ranked:
 
 def packed(message: object) -> bytes:
     """The message as it is sent."""
-    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    told = [type(message).__name__, message]
+    body = to_json(told, inf_nan_mode="constants", fallback=np.ndarray.tolist)
     return _LENGTH.pack(len(body)) + body
+
+
+def unpacked(body: bytes | bytearray) -> Any:  # noqa: ANN401 - what the other side sends
+    """The message that was sent so, without its length."""
+    kind, fields = from_json(body)
+    return _MADE[kind](**fields)
+
+
+def _asked(number: int, job: dict[str, Any], deadline: float) -> Asked:
+    return Asked(number, _job(**job), deadline)
+
+
+def _job(
+    new: list[dict[str, Any]],
+    settings: dict[str, Any],
+    hidden: list[int],
+    filters: list[Any],
+    reranking: dict[str, Any],
+    **plain: Any,  # noqa: ANN401 - numbers and texts as they are
+) -> Job:
+    categories, least, most = filters
+    never, always = frozenset(reranking.pop("never")), frozenset(reranking.pop("always"))
+    return Job(
+        new=[NewEvent(**event) for event in new],
+        settings=ListSettings(**settings),
+        hidden=np.array(hidden, dtype=np.int64),
+        filters=(tuple(categories), least, most),
+        reranking=Reranking(**reranking, never=never, always=always),
+        **plain,
+    )
+
+
+def _ranked(slots: list[tuple[int, dict[str, Any] | None]], size: int, cost: float) -> Ranked:
+    made = [(number, None if told is None else _slots(**told)) for number, told in slots]
+    return Ranked(made, size, cost)
+
+
+def _slots(codes: list[int], sources: list[str], **numbers: list[float]) -> Slots:
+    return Slots(
+        codes=np.array(codes, dtype=np.int64),
+        sources=np.array(sources, dtype=object),
+        **{name: np.array(values, dtype=np.float64) for name, values in numbers.items()},
+    )
+
+
+_MADE: dict[str, Callable[..., Any]] = {
+    "Ready": Ready, "Refusal": Refusal, "Asked": _asked, "Ranked": _ranked,
+}  # fmt: skip
 
 
 async def read(stream: asyncio.StreamReader) -> Any:  # noqa: ANN401 - what the other side sends
@@ -66,7 +120,7 @@ async def read(stream: asyncio.StreamReader) -> Any:  # noqa: ANN401 - what the 
         OSError: the connection broke.
     """
     (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-    return pickle.loads(await stream.readexactly(length))
+    return unpacked(await stream.readexactly(length))
 
 
 class Frames:
@@ -105,6 +159,6 @@ class Frames:
             end = _LENGTH.size + _LENGTH.unpack_from(self._bytes)[0]
             if len(self._bytes) < end:
                 break
-            self._messages.append(pickle.loads(self._bytes[_LENGTH.size : end]))
+            self._messages.append(unpacked(self._bytes[_LENGTH.size : end]))
             del self._bytes[:end]
         return bool(read)

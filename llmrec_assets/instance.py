@@ -12,11 +12,11 @@ import yaml
 
 from llmrec_assets.layout import ROOT_VARIABLE, Layout
 from llmrec_assets.resources.cut_uploads import remove_cut_uploads
-from llmrec_assets.resources.whole_file import make_once
 from llmrec_assets.run_health import START_SECONDS, WatchedRunLauncher, forget, lives
 
 COMMAND_TAG = "llmrec/command"
 MAX_SECONDS = 21_600
+DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 WORKING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -77,24 +77,23 @@ def prepare(layout: Layout) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     os.environ[ROOT_VARIABLE] = str(layout.root)
     os.environ["DAGSTER_HOME"] = str(layout.dagster_home)
-    _configure(layout.dagster_home)
-    make_once(layout.dagster_home / "databases.made", _make_databases)
+    home = layout.dagster_home
+    with (home / "prepare.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _configure(home)
+        if not all((home / database).exists() for database in DATABASES):
+            with dg.DagsterInstance.get():
+                pass  # Dagster has made them: two processes cannot at one moment
 
 
 def _configure(home: Path) -> None:
     """Write dagster.yaml where it says something else; who reads it meanwhile finds it whole."""
     text = yaml.safe_dump(instance_config(str(home)), sort_keys=False)
-    path, partial = home / "dagster.yaml", home / f".dagster.yaml.{os.getpid()}"
+    path, partial = home / "dagster.yaml", home / ".dagster.yaml"
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def _make_databases(made: Path) -> None:
-    """Let Dagster make its databases, which two processes cannot do at one moment."""
-    with dg.DagsterInstance.get():
-        made.touch()
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Ranked:
 def packed(message: object) -> bytes:
     """The message as it is sent."""
     told = [type(message).__name__, message]
-    body = to_json(told, inf_nan_mode="constants", fallback=np.ndarray.tolist)
+    body = to_json(told, inf_nan_mode="constants", fallback=lambda value: value.tolist())
     return _LENGTH.pack(len(body)) + body
 
 

@@ -88,9 +88,10 @@ class Ranker:
         if not self._asked:
             self._heard = time.monotonic()
         self._numbers += 1
+        packed = messages.packed(Asked(self._numbers, job, deadline))
         made = asyncio.get_running_loop().create_future()
         self._asked[self._numbers] = made
-        self._writer.write(messages.packed(Asked(self._numbers, job, deadline)))
+        self._writer.write(packed)
         return made
 
     async def listen(self, measure: Callable[[int], None]) -> None:

@@ -61,7 +61,7 @@ def builds_of(schema: str) -> Table:
             Column("total", "ubigint", "Sum of their hashes, as in the table's fingerprint."),
             Column("reason", "varchar", "Why it was built whole; empty for an increment."),
             Column("rows_recomputed", "bigint", "Rows that were made or changed."),
-            Column("users_touched", "bigint", "Users whose rows were made anew."),
+            Column("users_touched", "bigint", "Users of events that came, went or changed."),
             Column("state", "varchar", "JSON: what the next increment has to know."),
             Column("built_at", "timestamp", "UTC.", clock=True),
         ),

@@ -202,6 +202,7 @@ def forget_words(connection: duckdb.DuckDBPyConnection) -> None:
 def forget_words_so_far(connection: duckdb.DuckDBPyConnection) -> None:
     """Forget what all builds until now touched: the events that went are among it.
 
+    What stage 4 keeps of rows that changed are numbers of events, which tell nothing of anybody.
     A later table that is not yet up to date with them is then built whole.
     """
     if builds.last_build(connection, CLEAN_EVENTS) is None:

@@ -1,7 +1,8 @@
 """How an increment puts rows into a table that were made anew: it writes those that differ.
 
 Who has done something new has mostly the rows that were there before. So the outdated rows are read
-once, and compared with the new ones by key and hash; the fingerprint follows by the same hashes.
+once, and compared with the new ones by key and hash. The fingerprint follows by hashes of its own,
+which leave out the last digits of floats.
 """
 
 import duckdb
@@ -10,6 +11,12 @@ from llmrec_assets.sql.fingerprints import Fingerprint, Followed, row_hash
 from llmrec_assets.sql.tables import Table
 
 MADE = "made"  # the rows made anew, in the columns of the table
+
+
+def _hashes(table: Table) -> str:
+    """`content`, as in fingerprints, and `exact`: rows that differ in any digit differ there."""
+    columns = ", ".join(column.name for column in table.columns if not column.clock)
+    return f"{row_hash(table)} as content, hash({columns}) as exact"
 
 
 def make(
@@ -26,11 +33,11 @@ def find_outdated(
 ) -> None:
     """Make `outdated` anew: the rows in whose place those of `made` are to be.
 
-    Of these it has the given columns, among them a key; `place`, the rowid; and `content`, a hash.
+    Of these it has the given columns, among them a key; `place`, the rowid; and the hashes.
     """
     connection.execute(
         f"""create or replace temp table outdated as
-        select rowid as place, {columns}, {row_hash(table)} as content from {table.full_name}
+        select rowid as place, {columns}, {_hashes(table)} from {table.full_name}
         where {condition}"""
     )
 
@@ -47,13 +54,13 @@ def put(content: Followed, key: str) -> None:
     connection, table = content.connection, content.table
     connection.execute(
         f"""create or replace temp table hashed as
-        select *, {row_hash(table)} as content from {MADE}"""
+        select {key}, {_hashes(table)} from {MADE}"""
     )
     connection.execute(
         f"""create or replace temp table fresh as
-        select {key}, content from hashed anti join outdated using ({key}, content)"""
+        select {key}, content from hashed anti join outdated using ({key}, exact)"""
     )
-    stale = f"outdated anti join hashed using ({key}, content)"
+    stale = f"outdated anti join hashed using ({key}, exact)"
     connection.execute(f"delete from {table.full_name} where rowid in (select place from {stale})")
     table.insert(connection, f"from {MADE} where {key} in (select {key} from fresh)")
     content.replace(_sum(connection, stale), _sum(connection, "fresh"))

@@ -94,7 +94,7 @@ def _clean_users(
     fill: FillByShards,
     due: increments.Due,
 ) -> int:
-    """Add the rows of all users, or for an increment of those in `touched_users`; how many."""
+    """Make the rows of all users, or for an increment of those in `touched_users`; how many."""
     touched = not due.reason
     return s2_cleaning.clean_users(
         connection, rules, k_core, caused_weight, WHOLE if touched else fill, touched

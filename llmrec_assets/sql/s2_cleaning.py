@@ -126,8 +126,8 @@ def clean_users(
 ) -> int:
     """Add the rows of all users, of whom neither table has any yet; how many were looked at.
 
-    `touched`: removed events only of those in `touched_users`, and their clean events to `made`,
-    which is to have none; those that they had are in `outdated` then. Needs the table `words`.
+    `touched`: removed events only of those in `touched_users`, and their clean events to `made`
+    alone; those that they had are in `outdated` then. Needs the table `words`.
     """
     source, target = RAW, CLEAN_EVENTS.full_name
     if touched:

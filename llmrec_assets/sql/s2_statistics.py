@@ -40,7 +40,7 @@ with observed as (
     union all select 'value', behavior, value, split, time from {CLEAN} where value is not null
 ), cut as (select ({CUT}) as time), parts as (
     select feature, behavior, split = 'train' as in_training, observed.time < cut.time as is_old,
-        count(x) as n, avg(x) as mean, var_pop(x) as variance,
+        count(x) as n, fsum(x) as total, fsum(x) / count(x) as mean, var_pop(x) as variance,
         min(x) as minimum, max(x) as maximum
     from observed, cut group by all
 ), fitted as (
@@ -48,7 +48,7 @@ with observed as (
     union all select 'global', * from parts where is_old
     union all select 'final', * from parts
 ), means as (
-    select fit, feature, behavior, sum(n * mean) / sum(n) as mean_of_all
+    select fit, feature, behavior, fsum(total) / sum(n) as mean_of_all
     from fitted group by all
 )
 select fit, feature, behavior, sum(n)::bigint as n, round(mean_of_all, 6) as mean,
@@ -64,11 +64,12 @@ from {VALUE_STATISTICS.full_name} where version = $version and fit = 'evaluation
 
 # What is plausible with every behaviour need not be asked of its own. A hair is left for rounding.
 PLAUSIBLE = f"""
-select max(mean - most * (1 - 1e-9)) filter (feature = 'rating') as least_rating,
-    min(mean + most * (1 - 1e-9)) filter (feature = 'rating') as most_rating,
-    max(mean - most * (1 - 1e-9)) filter (feature = 'value') as least_value,
-    min(mean + most * (1 - 1e-9)) filter (feature = 'value') as most_value
-from ({BOUNDS})
+with bounds as (select *, most - 1e-9 * most - 1e-15 * abs(mean) as surely from ({BOUNDS}))
+select max(mean - surely) filter (feature = 'rating') as least_rating,
+    min(mean + surely) filter (feature = 'rating') as most_rating,
+    max(mean - surely) filter (feature = 'value') as least_value,
+    min(mean + surely) filter (feature = 'value') as most_value
+from bounds
 """
 MISJUDGED = f"""
 with bounds as ({BOUNDS})
@@ -81,7 +82,7 @@ where (is_outlier or e.rating not between $least_rating and $most_rating
     or coalesce(abs(e.value - v.mean) > v.most, false))
 """
 
-QUERIES = (STATISTICS, MISJUDGED)
+QUERIES = (STATISTICS, PLAUSIBLE, MISJUDGED)
 
 
 def keep_statistics(connection: duckdb.DuckDBPyConnection) -> str:

@@ -194,7 +194,9 @@ union select seq from {CHANGED_FEATURES.full_name} where build > $after
 def build_temporal(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) -> None:
     """Bring temporal_features up to date with the clean events."""
     text = row_hash(TEMPORAL_FEATURES)
-    settings = builds.settings_hash(connection, STEPS, REVISED, TEMPORAL_FEATURES.ddl, text)
+    settings = builds.settings_hash(
+        connection, STEPS, REVISED, TEMPORAL_FEATURES.ddl, text, CHANGED_FEATURES.ddl
+    )
     due = increments.due(connection, TEMPORAL_FEATURES, settings, rebuild)
     content = due.follow(connection, TEMPORAL_FEATURES)
     if due.reason:
@@ -225,7 +227,9 @@ def build_fused(connection: duckdb.DuckDBPyConnection, rebuild: bool = False) ->
     temporal = builds.last_build(connection, TEMPORAL_FEATURES)
     known = (temporal.settings, temporal.number) if temporal else ("", 0)
     text = row_hash(FUSED_FEATURES)
-    settings = builds.settings_hash(connection, FUSED, FUSED_FEATURES.ddl, text, known[0])
+    settings = builds.settings_hash(
+        connection, FUSED, FUSED_FEATURES.ddl, text, known[0], CHANGED_EVENTS.ddl
+    )
     due = increments.due(connection, FUSED_FEATURES, settings, rebuild, through=known[1])
     due = increments.unless_changed(connection, due, (USERS,))
     if not due.reason and temporal and temporal.whole_since > due.after:

@@ -144,7 +144,11 @@ def assert_equal_to_a_rebuild(store):
 
 
 TIMES = {
-    "absolute": [f"2024-01-0{day}T0{hour}:00:00Z" for day in (1, 2, 3) for hour in (1, 4)],
+    "absolute": [
+        f"2024-01-0{day}T0{hour}:00:00{part}Z"
+        for day in (1, 2, 3)
+        for hour, part in ((1, ""), (1, ".000001"), (4, ""))
+    ],
     "relative": ["1", "2", "3", "4"],
 }
 
@@ -267,6 +271,20 @@ def test_a_late_event_revises_what_others_saw_of_its_item(tmp_path):
     assert_equal_to_a_rebuild(store)
 
 
+def test_where_temporal_features_were_made_anew_fused_ones_are_too(tmp_path):
+    """Nobody left word then of the others' rows that the late event changed."""
+    store = Pipeline(tmp_path)
+    store.events([("e1", "u1", "i1", "2024-01-05", "buy", "", ""),
+                  ("e2", "u2", "i1", "2024-01-07", "buy", "", "")])  # fmt: skip
+    store.build()
+    store.events([("e3", "u3", "i1", "2024-01-06", "buy", "", "")])
+    store.clean()
+    store.follow(rebuild=True)
+    store.build()
+    assert store.how(s4_tables.FUSED_FEATURES)["build"] == f"full: {builds.BEHIND}"
+    assert_equal_to_a_rebuild(store)
+
+
 def test_new_statistics_judge_the_values_of_others_too(tmp_path):
     store = Pipeline(tmp_path, {"outlier_deviations": 1.2})
     wild = ("wild", "u", "i1", "1", "view", "5", "")
@@ -339,9 +357,11 @@ def test_a_k_core_depends_on_everybody(built):
 
 def test_who_is_many_builds_behind_is_built_whole(built, monkeypatch):
     monkeypatch.setattr(increments, "BUILDS_KEPT", 3)
-    for number in range(3):
+    for number in range(4):
         built.events([(f"n{number}", "u1", "i1", "7", "buy", "", "")])
         built.clean()
+    for words in (s2_tables.TOUCHED_USERS, s2_tables.MOVED_EVENTS, s2_tables.CHANGED_EVENTS):
+        assert built.rows(f"select count(distinct build) from {words.full_name}") == [(3,)]
     built.build()
     assert built.how()["rows_recomputed"] == 0
     assert built.how(s4_tables.TEMPORAL_FEATURES)["build"] == f"full: {builds.BEHIND}"

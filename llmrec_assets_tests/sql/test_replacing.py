@@ -10,7 +10,7 @@ from llmrec_assets.sql.tables import Column, Table
 TABLE = Table(
     "trial",
     "things",
-    (Column("seq", "bigint", "Which."), Column("size", "float", "How much.")),
+    (Column("seq", "bigint", "Which."), Column("size", "double", "How much.")),
 )
 KNOWN = [(1, 0.5), (2, None), (3, 0.25), (4, 9.0), (5, 1.0)]
 
@@ -24,7 +24,7 @@ def content():
 
 
 def put(content, made, outdated):
-    rows = ", ".join(str(row) for row in made).replace("None", "null::float")
+    rows = ", ".join(str(row) for row in made).replace("None", "null::double")
     replacing.make(content.connection, TABLE, f"from (values {rows}) as rows(seq, size)")
     replacing.find_outdated(content.connection, TABLE, outdated, "seq")
     replacing.put(content, "seq")
@@ -41,6 +41,14 @@ def test_rows_go_come_change_and_stay(content):
     assert fresh == [3, 6]
     assert content.connection.execute(place).fetchall() == before, "what stays is not written"
     assert content.of_all() == fingerprint(content.connection, TABLE)
+
+
+def test_a_last_digit_counts_even_where_the_fingerprint_leaves_it_out(content):
+    known, more = content.known, 0.25 + 2**-40
+    found, fresh = put(content, [(3, more)], "seq = 3")
+    assert fresh == [3]
+    assert (3, more) in found
+    assert content.known == known == fingerprint(content.connection, TABLE)
 
 
 def test_nothing_is_written_of_what_is_the_same(content):

@@ -1,4 +1,4 @@
-"""Files that are made whole or not at all: a kill while one is made leaves none."""
+"""Database files that are made whole or not at all: a kill while one is made leaves none."""
 
 import fcntl
 from collections.abc import Callable

@@ -58,14 +58,22 @@ class Ranked:
 
 
 def packed(message: object) -> bytes:
-    """The message as it is sent."""
+    """The message as it is sent.
+
+    Raises:
+        PydanticSerializationError: it holds what JSON and NumPy cannot tell.
+    """
     told = [type(message).__name__, message]
     body = to_json(told, inf_nan_mode="constants", fallback=lambda value: value.tolist())
     return _LENGTH.pack(len(body)) + body
 
 
 def unpacked(body: bytes | bytearray) -> Any:  # noqa: ANN401 - what the other side sends
-    """The message that was sent so, without its length."""
+    """The message of a body that `packed` made, which follows its length.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no such body.
+    """
     kind, fields = from_json(body)
     return _MADE[kind](**fields)
 

@@ -19,13 +19,11 @@ def _hashes(table: Table) -> str:
     return f"{row_hash(table)} as content, hash({columns}) as exact"
 
 
-def make(
-    connection: duckdb.DuckDBPyConnection, table: Table, query: str = "", parameters: object = None
-) -> None:
+def make(connection: duckdb.DuckDBPyConnection, table: Table, query: str = "") -> None:
     """Make `made` anew with the rows of a query, or without rows."""
     connection.execute(f"create or replace temp table {MADE} as from {table.full_name} limit 0")
     if query:
-        connection.execute(f"insert into {MADE} by name ({query})", parameters)
+        connection.execute(f"insert into {MADE} by name ({query})")
 
 
 def find_outdated(
@@ -50,6 +48,9 @@ def put(content: Followed, key: str) -> None:
     Args:
         content: the fingerprint of the table, which is known.
         key: a column that tells the rows apart.
+
+    Raises:
+        AssertionError: the fingerprint is not known, as before a whole build.
     """
     connection, table = content.connection, content.table
     connection.execute(

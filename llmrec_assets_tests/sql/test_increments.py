@@ -258,31 +258,32 @@ def test_without_news_nothing_is_made_anew(built):
     assert built.rows(number) == before
 
 
-def test_a_late_event_revises_what_others_saw_of_its_item(tmp_path):
+@pytest.fixture
+def late(tmp_path):
+    """A store that was built of two users' events; one that lies between them came in since."""
     store = Pipeline(tmp_path)
     store.events([("e1", "u1", "i1", "2024-01-05", "buy", "", ""),
                   ("e2", "u2", "i1", "2024-01-07", "buy", "", "")])  # fmt: skip
     store.build()
     store.events([("e3", "u3", "i1", "2024-01-06", "buy", "", "")])
-    store.build()
-    assert store.how(s4_tables.TEMPORAL_FEATURES)["rows_recomputed"] == 2
+    return store
+
+
+def test_a_late_event_revises_what_others_saw_of_its_item(late):
+    late.build()
+    assert late.how(s4_tables.TEMPORAL_FEATURES)["rows_recomputed"] == 2
     popularity = "select item_popularity from s4_features.temporal_features order by seq"
-    assert store.rows(popularity) == [(0,), (2,), (1,)]
-    assert_equal_to_a_rebuild(store)
+    assert late.rows(popularity) == [(0,), (2,), (1,)]
+    assert_equal_to_a_rebuild(late)
 
 
-def test_where_temporal_features_were_made_anew_fused_ones_are_too(tmp_path):
+def test_where_temporal_features_were_made_anew_fused_ones_are_too(late):
     """Nobody left word then of the others' rows that the late event changed."""
-    store = Pipeline(tmp_path)
-    store.events([("e1", "u1", "i1", "2024-01-05", "buy", "", ""),
-                  ("e2", "u2", "i1", "2024-01-07", "buy", "", "")])  # fmt: skip
-    store.build()
-    store.events([("e3", "u3", "i1", "2024-01-06", "buy", "", "")])
-    store.clean()
-    store.follow(rebuild=True)
-    store.build()
-    assert store.how(s4_tables.FUSED_FEATURES)["build"] == f"full: {builds.BEHIND}"
-    assert_equal_to_a_rebuild(store)
+    late.clean()
+    late.follow(rebuild=True)
+    late.build()
+    assert late.how(s4_tables.FUSED_FEATURES)["build"] == f"full: {builds.BEHIND}"
+    assert_equal_to_a_rebuild(late)
 
 
 def test_new_statistics_judge_the_values_of_others_too(tmp_path):
